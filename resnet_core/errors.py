@@ -1,0 +1,75 @@
+"""What a person did that cannot work: one sentence with the value and the remedy, known by a code.
+
+The code is the key under which another language keeps its own sentence; `MESSAGES` is the English one.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+MESSAGES: dict[str, str] = {
+    "unknown_name": "Unknown {what} {value!r}; {hint}.",
+    "not_a_choice": "{field} must be one of {choices}, got {value!r}.",
+    "out_of_range": "{field} must be {range}, got {value!r}.",
+    "wrong_type": "{field} must be {kind}, got {value!r}.",
+    "unknown_setting": "Unknown setting {value!r}; {hint}.",
+    "depth_not_6n_plus_2": "The depth of {name} must be 6n + 2 (8, 14, 20, 32, 44, 56, 110), got {value}.",
+    "file_missing": "There is no file at {path}; check the path.",
+    "checkpoint_damaged": "The checkpoint {path} is damaged ({reason}); use another copy or train again.",
+    "checkpoint_foreign": "{path} is not a checkpoint of Residual Lens ({reason}); import-weights reads weights of other projects.",
+    "checkpoint_missing": "No run, shipped checkpoint or file is named {value!r}; {hint}.",
+    "checkpoint_channels": "{name} was trained on images with {have} channel(s), this needs {need}; choose a checkpoint for such images.",
+    "checkpoint_no_weights": "Run {run} has no finished epoch yet, so there are no weights to open; wait for its first epoch.",
+    "data_missing": "The data set {name} is not in {path}; fetch it with 'python -m resnet_core data fetch {name}' or set RESNET_DATA.",
+    "data_download_failed": "The data set {name} could not be downloaded ({reason}); check the network or put its files into {path}.",
+    "data_damaged": "The data set {name} in {path} cannot be read ({reason}); delete the folder and fetch it again.",
+    "folder_missing": "The image folder {path} does not exist; it needs train/CLASS/* and test/CLASS/*.",
+    "folder_one_class": "The image folder {path} has {count} class(es); at least 2 are needed under train/.",
+    "folder_classes_differ": "The test folder of {path} has the class {value!r}, which train/ lacks; give both the same classes.",
+    "folder_empty_class": "The class folder {path} holds no images; add images or remove the folder.",
+    "image_unreadable": "The image {path} cannot be read ({reason}); replace or remove it.",
+    "image_too_large": "The image {path} has {width} x {height} pixels, the limit is {limit}; scale it down first.",
+    "too_few_images": "{name} has {count} images in its {split} split, {need} are needed; use more images or another split.",
+    "index_out_of_range": "There is no image {value} in the {split} split of {name}; it has images 0 to {last}.",
+    "unknown_block": "{name} has no block {value!r}; its blocks are {choices}.",
+    "no_blocks": "{name} has no residual blocks; choose a ResNet or its plain twin.",
+    "device_missing": "The device {value!r} is not available on this machine; choose {choices}.",
+    "store_newer": "The run store {path} was written by a newer version (schema {found}, this one knows {known}); update Residual Lens.",
+    "store_damaged": "The run store {path} cannot be read ({reason}); move it away and restart, runs keep their folders.",
+    "store_locked": "The run store {path} is locked by another program ({reason}); close it and try again.",
+    "run_missing": "There is no run {value!r}; {hint}.",
+    "run_busy": "Run {run} is {status}; stop it first.",
+    "run_not_resumable": "Run {run} is {status} and cannot be resumed; start a new run.",
+    "resume_damaged": "Run {run} has no readable resume state ({reason}); start a new run from its last checkpoint.",
+    "loss_not_finite": "The loss became {value} at step {step} (learning rate {learning_rate:g}); lower the learning rate. The last good weights are kept.",
+    "disk_full": "The disk is full at {path} ({reason}); free some space and resume, the last whole checkpoint is kept.",
+    "not_writable": "Cannot write to {path} ({reason}); check its permissions.",
+    "out_of_memory": "The device ran out of memory with batch size {batch_size}; try {suggestion}.",
+    "run_failed": "The training ended with an error: {reason}.",
+}
+
+
+class UserError(ValueError):
+    """A wrong input with its remedy. `code` is a key of MESSAGES, `values` fill its placeholders.
+
+    `field` names the setting it belongs to, when there is one, so that a form can show it in place.
+    """
+
+    def __init__(self, code: str, /, *, field: str | None = None, **values: object) -> None:
+        self.code = code
+        self.field = field
+        self.values = {**({"field": field} if field is not None else {}), **values}
+        super().__init__(MESSAGES[code].format(**self.values))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (self.code, self.field, self.values)
+
+
+def _rebuild(code: str, field: str | None, values: dict[str, object]) -> UserError:
+    return UserError(code, field=field, **{k: v for k, v in values.items() if k != "field"})
+
+
+def nearest(value: str, known: Iterable[str]) -> str:
+    """The remedy for a misspelt name: the closest known ones, else all of them."""
+    names = sorted(known)
+    close = get_close_matches(value, names, n=3, cutoff=0.6)
+    return f"did you mean {', '.join(close)}" if close else f"known: {', '.join(names)}"
