@@ -1,0 +1,33 @@
+"""Images by name: splits, normalisation, batched augmentation, and drawings prepared as the networks know them."""
+
+from resnet_core.data.catalog import (
+    DATASETS,
+    DatasetEntry,
+    DatasetStatus,
+    data_root,
+    dataset_status,
+    fetch,
+    get_dataset,
+    load_spec,
+    load_split,
+    load_splits,
+)
+from resnet_core.data.spec import DataSpec, Split, Splits, denormalize, normalize
+
+__all__ = [
+    "DATASETS",
+    "DataSpec",
+    "DatasetEntry",
+    "DatasetStatus",
+    "Split",
+    "Splits",
+    "data_root",
+    "dataset_status",
+    "denormalize",
+    "fetch",
+    "get_dataset",
+    "load_spec",
+    "load_split",
+    "load_splits",
+    "normalize",
+]

@@ -1,0 +1,221 @@
+"""Every data set by name: what it is, whether it is here, and how it is opened, split and fetched."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from resnet_core.config import DataConfig
+from resnet_core.data.mnist_mini import FILE as MNIST_MINI_FILE
+from resnet_core.data.mnist_mini import read_mnist_mini
+from resnet_core.data.source import Part, Source, resized, resized_spec
+from resnet_core.data.spec import DataSpec, Split, Splits
+from resnet_core.data.splits import split_indices
+from resnet_core.data.torchvision_sets import Progress, download_torchvision, read_torchvision
+from resnet_core.errors import UserError, nearest
+
+SPLITS = ("train", "valid", "test")
+DIGITS = tuple("0123456789")
+FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+# CIFAR-100's fine labels, in the order of its label numbers
+CIFAR100_LABELS = """
+    apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle caterpillar cattle
+    chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish forest fox girl hamster house kangaroo
+    keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter
+    palm_tree pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk
+    skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip
+    turtle wardrobe whale willow_tree wolf woman worm
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetEntry:
+    """A data set with a name. `files` lie under the data root; `train` and `test` count its official images.
+
+    `read(root, part)` gives one official part at its own size. `fetch` is None where nothing can be downloaded.
+    """
+
+    spec: DataSpec
+    train: int
+    test: int
+    help: str
+    files: tuple[str, ...]
+    read: Callable[[Path, Part], Split]
+    fetch: Callable[[Path, Progress | None], None] | None = None
+    download_bytes: int | None = None
+
+    def is_present(self, root: Path) -> bool:
+        return all((root / file).exists() for file in self.files)
+
+
+def _from_torchvision(
+    class_name: str, spec: DataSpec, *, train: int, help: str, files: tuple[str, ...], download_bytes: int
+) -> DatasetEntry:
+    def fetch(root: Path, progress: Progress | None) -> None:
+        download_torchvision(class_name, spec.name, root, download_bytes, progress)
+
+    read = partial(read_torchvision, class_name, spec)
+    return DatasetEntry(spec=spec, train=train, test=10_000, help=help, files=files, read=read, fetch=fetch, download_bytes=download_bytes)
+
+
+def _idx_files(folder: str) -> tuple[str, ...]:
+    kinds = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+    return tuple(f"{folder}/raw/{kind}" for kind in kinds)
+
+
+def _gray_28(name: str, classes: tuple[str, ...], mean: float, std: float) -> DataSpec:
+    return DataSpec(name=name, channels=1, height=28, width=28, classes=classes, mean=(mean,), std=(std,))
+
+
+def _colour_32(name: str, classes: tuple[str, ...], mean: tuple[float, ...], std: tuple[float, ...]) -> DataSpec:
+    return DataSpec(name=name, channels=3, height=32, width=32, classes=classes, mean=mean, std=std)
+
+
+# Means and standard deviations are those of the official training images (a test measures mnist-mini's).
+_ENTRIES = (
+    DatasetEntry(
+        spec=_gray_28("mnist-mini", DIGITS, 0.1307, 0.3081),  # MNIST's own, so that networks can move between the two
+        train=10_000,
+        test=10_000,
+        help="10,000 handwritten digits of MNIST's training set and its whole test set; comes with Residual Lens",
+        files=(str(MNIST_MINI_FILE),),
+        read=lambda root, part: read_mnist_mini(part),
+    ),
+    _from_torchvision(
+        "MNIST",
+        _gray_28("mnist", DIGITS, 0.1307, 0.3081),
+        train=60_000,
+        help="handwritten digits (LeCun, Cortes and Burges)",
+        files=_idx_files("MNIST"),
+        download_bytes=11_594_722,
+    ),
+    _from_torchvision(
+        "FashionMNIST",
+        _gray_28("fashion-mnist", FASHION, 0.2860, 0.3530),
+        train=60_000,
+        help="pieces of clothing, as large as MNIST and harder (Xiao, Rasul and Vollgraf 2017)",
+        files=_idx_files("FashionMNIST"),
+        download_bytes=30_878_645,
+    ),
+    _from_torchvision(
+        "CIFAR10",
+        _colour_32("cifar10", CIFAR10, (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+        train=50_000,
+        help="small colour photographs of 10 kinds of things (Krizhevsky 2009)",
+        files=("cifar-10-batches-py",),
+        download_bytes=170_498_071,
+    ),
+    _from_torchvision(
+        "CIFAR100",
+        _colour_32("cifar100", tuple(CIFAR100_LABELS.split()), (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+        train=50_000,
+        help="small colour photographs of 100 kinds of things (Krizhevsky 2009)",
+        files=("cifar-100-python",),
+        download_bytes=169_001_437,
+    ),
+)
+DATASETS: dict[str, DatasetEntry] = {entry.spec.name: entry for entry in _ENTRIES}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetStatus:
+    """A row of the list of data sets. `train` and `valid` are as the default split cuts them, `size` is the side in pixels."""
+
+    name: str
+    present: bool
+    train: int
+    valid: int
+    test: int
+    channels: int
+    size: int
+    classes: int
+    help: str
+    download_bytes: int | None
+
+
+def data_root() -> Path:
+    """$RESNET_DATA, else ./data."""
+    return Path(os.environ.get("RESNET_DATA") or "data")
+
+
+def get_dataset(name: str) -> DatasetEntry:
+    if name not in DATASETS:
+        raise UserError("unknown_name", field="dataset", what="data set", value=name, hint=nearest(name, DATASETS))
+    return DATASETS[name]
+
+
+def dataset_status(root: Path | None = None) -> tuple[DatasetStatus, ...]:
+    """One row per named data set; looks for files and opens none."""
+    return tuple(_status(entry, root or data_root()) for entry in DATASETS.values())
+
+
+def _status(entry: DatasetEntry, root: Path) -> DatasetStatus:
+    valid = round(entry.train * DataConfig().valid_fraction)
+    return DatasetStatus(
+        name=entry.spec.name,
+        present=entry.is_present(root),
+        train=entry.train - valid,
+        valid=valid,
+        test=entry.test,
+        channels=entry.spec.channels,
+        size=entry.spec.height,
+        classes=len(entry.spec.classes),
+        help=entry.help,
+        download_bytes=entry.download_bytes,
+    )
+
+
+def fetch(name: str, *, root: Path | None = None, progress: Progress | None = None) -> None:
+    """Download the data set unless it is there. Raises data_download_failed, disk_full or not_writable."""
+    entry, root = get_dataset(name), root or data_root()
+    if entry.is_present(root):
+        return
+    if entry.fetch is None:
+        raise UserError("data_missing", field="dataset", name=name, path=root)
+    entry.fetch(root, progress)
+
+
+def load_spec(config: DataConfig, *, root: Path | None = None) -> DataSpec:
+    """Size, classes and normalisation without reading images; a named data set need not even be there."""
+    return resized_spec(get_dataset(config.dataset).spec, config.image_size)
+
+
+def load_splits(config: DataConfig, *, root: Path | None = None, device: torch.device | str = "cpu") -> Splits:
+    """Training and validation images on the device; the test split follows when `Splits.test` is first asked for."""
+    source = open_source(config, root or data_root())
+    train, valid = _split(source, config)
+    return Splits(spec=source.spec, train=train.to(device), valid=valid.to(device), load_test=lambda: source.read("test").to(device))
+
+
+def load_split(config: DataConfig, split: str, *, root: Path | None = None) -> tuple[DataSpec, Split]:
+    """One split, "train", "valid" or "test"; the others' images are not kept."""
+    if split not in SPLITS:
+        raise UserError("not_a_choice", field="split", value=split, choices=", ".join(SPLITS))
+    source = open_source(config, root or data_root())
+    if split == "test":
+        return source.spec, source.read("test")
+    return source.spec, _split(source, config)[SPLITS.index(split)]
+
+
+def open_source(config: DataConfig, root: Path) -> Source:
+    """The data set of the config, present under `root` or at its own place; raises data_missing."""
+    entry = get_dataset(config.dataset)
+    if not entry.is_present(root):
+        raise UserError("data_missing", field="dataset", name=config.dataset, path=root)
+    spec = resized_spec(entry.spec, config.image_size)
+
+    def read(part: Part) -> Split:
+        split = entry.read(root, part)
+        return Split(images=resized(split.images, spec), labels=split.labels)
+
+    return Source(spec=spec, read=read)
+
+
+def _split(source: Source, config: DataConfig) -> tuple[Split, Split]:
+    everything = source.read("train")
+    train, valid = split_indices(everything.labels, config, config.dataset)
+    return everything.take(train), everything.take(valid)

@@ -1,0 +1,76 @@
+"""What a data set is without its pixels, and a split of it as tensors on the device."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """Size, classes and normalisation of a data set; travels inside every checkpoint. `mean` and `std` are per channel, in [0, 1]."""
+
+    name: str
+    channels: int
+    height: int
+    width: int
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+        return cls(**fields)
+
+
+def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
+
+
+def normalize(images: Tensor, spec: DataSpec, dtype: torch.dtype = torch.float32) -> Tensor:
+    """uint8, or float in [0, 1], (B, C, H, W) -> (x - mean) / std."""
+    scaled = images.to(dtype).div_(255) if images.dtype == torch.uint8 else images.to(dtype)
+    return (scaled - _per_channel(spec.mean, scaled)) / _per_channel(spec.std, scaled)
+
+
+def denormalize(images: Tensor, spec: DataSpec) -> Tensor:
+    """The way back: normalised (B, C, H, W) -> float in [0, 1]."""
+    return images * _per_channel(spec.std, images) + _per_channel(spec.mean, images)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """images uint8 (N, C, H, W) and labels int64 (N,), on one device."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str) -> "Split":
+        return Split(images=self.images.to(device), labels=self.labels.to(device))
+
+    def take(self, indices: Tensor) -> "Split":
+        return Split(images=self.images[indices], labels=self.labels[indices])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """Training and validation images; the test split is read when it is first asked for, and not before."""
+
+    spec: DataSpec
+    train: Split
+    valid: Split
+    load_test: Callable[[], Split]
+
+    @cached_property
+    def test(self) -> Split:
+        return self.load_test()
