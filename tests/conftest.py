@@ -1,0 +1,34 @@
+"""Before anything is imported: a session of tests keeps its runs and data to itself and leaves the machine's cores to others."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "2")  # read when torch is imported
+os.environ.setdefault("MPLBACKEND", "Agg")  # captum imports pyplot, which must not look for a screen
+_own = tempfile.TemporaryDirectory(prefix="residual-lens-tests-")
+FULL_DATA = os.environ.get("RESNET_DATA")  # a machine's own data sets, for tests that measure on them
+os.environ["RESNET_RUNS"] = f"{_own.name}/runs"
+os.environ["RESNET_DATA"] = f"{_own.name}/data"
+
+
+@pytest.fixture(scope="session")
+def full_data() -> Path:
+    """The machine's own data folder; tests that need it are skipped where RESNET_DATA names none."""
+    if FULL_DATA is None:
+        pytest.skip("RESNET_DATA names no folder with full data sets")
+    return Path(FULL_DATA)
+
+
+@pytest.fixture
+def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty runs folder for one test."""
+    monkeypatch.setenv("RESNET_RUNS", str(tmp_path / "runs"))
+    yield tmp_path / "runs"
+
+
+def pytest_sessionfinish() -> None:
+    _own.cleanup()
