@@ -2,7 +2,6 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,10 +23,10 @@ def full_data() -> Path:
 
 
 @pytest.fixture
-def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty runs folder for one test."""
     monkeypatch.setenv("RESNET_RUNS", str(tmp_path / "runs"))
-    yield tmp_path / "runs"
+    return tmp_path / "runs"
 
 
 def pytest_sessionfinish() -> None:

@@ -1,0 +1,86 @@
+"""What runs before a page: the frame once per run, and the same for a page that a deep link starts without app.py."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from dashboard.i18n import LANGUAGES, error_text, language_of_browser, t
+from dashboard.navigation import PAGES, SCREENS, pages
+from dashboard.state import FRAME, LANGUAGE, follow_link, write_language
+from resnet_core.errors import UserError
+
+ICON = PAGES.parent / "dashboard" / "assets" / "icon.svg"
+LOGO = PAGES.parent / "dashboard" / "assets" / "logo.svg"
+
+
+def draw_frame() -> st.Page:
+    """Language, link, navigation, titles of the window; returns the page to run. For app.py."""
+    st.session_state[FRAME] = True
+    _settle_language()
+    follow_link()
+    # The icon is set first: a page's own would be fetched from the network for the window's title bar.
+    st.set_page_config(page_title="Residual Lens", page_icon=ICON, layout="wide")
+    page = st.navigation(pages(), position="top")
+    st.set_page_config(page_title=f"{page.title} · Residual Lens")
+    st.logo(LOGO, size="large")
+    return page
+
+
+def bootstrap(name: str) -> None:
+    """First line of every page: its title, its lead, the switch of languages.
+
+    A server that has not run `st.navigation` yet takes the files of pages/ for the pages, so a deep link starts a page
+    without app.py. Registering the pages mends that for good, and app.py is started instead.
+    """
+    if not st.session_state.get(FRAME):
+        st.session_state[FRAME] = True
+        _settle_language()
+        st.navigation(pages(), position="top")
+        st.rerun()
+    section = SCREENS[name].section
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.title(t(f"page.{section}.title"), anchor=False)
+        _language_switch()
+    st.caption(t(f"page.{section}.lead"))
+
+
+def _language_switch() -> None:
+    st.segmented_control(
+        t("frame.language"),
+        list(LANGUAGES),
+        format_func=LANGUAGES.__getitem__,
+        required=True,
+        key=LANGUAGE,
+        on_change=_chosen_in_frame,
+        label_visibility="collapsed",
+    )
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """The border of a page (and of each fragment): what goes wrong inside becomes one sentence, the trace goes to the log."""
+    try:
+        yield
+    except UserError as error:
+        st.error(error_text(error), icon=":material/error:")
+    except Exception:
+        logging.getLogger(__name__).exception("a page failed")
+        st.error(t("frame.unexpected"), icon=":material/error:")
+
+
+def _settle_language() -> None:
+    default = language_of_browser()
+    asked = st.query_params.get("lang")
+    if asked in LANGUAGES:
+        st.session_state[LANGUAGE] = asked
+    elif st.session_state.get(LANGUAGE) not in LANGUAGES:
+        st.session_state[LANGUAGE] = default
+    else:
+        st.session_state[LANGUAGE] = st.session_state[LANGUAGE]  # keeps a widget's value on runs that stop before the widget
+    write_language(st.session_state[LANGUAGE], default)
+
+
+def _chosen_in_frame() -> None:
+    st.query_params["lang"] = st.session_state[LANGUAGE]

@@ -1,0 +1,82 @@
+"""What a session remembers: every session_state key, and the selection (run, image, block) that lives in the link as well."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import streamlit as st
+
+# Every key that is not a widget of one page alone.
+LANGUAGE = "language"  # also the key of the switch in the frame
+FRAME = "frame_drawn"  # app.py ran in this session, so the server knows the pages
+SELECTION = {"run": "selected_run", "image": "selected_image", "block": "selected_block"}  # parameter of the link -> key
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageChoice:
+    """One image of a split, written `mnist-mini:test:12` in links (a data set's own name may hold colons)."""
+
+    dataset: str
+    split: str
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.dataset}:{self.split}:{self.index}"
+
+    @classmethod
+    def parse(cls, text: str) -> "ImageChoice | None":
+        """None for what is no image: a link may have been mistyped."""
+        parts = text.rsplit(":", 2)
+        if len(parts) != 3 or not parts[0] or not parts[2].isdigit():
+            return None
+        return cls(dataset=parts[0], split=parts[1], index=int(parts[2]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """What every page shows, as far as it was chosen: a run id or shipped name, an image, a block (`stages.1.0`)."""
+
+    run: str | None = None
+    image: ImageChoice | None = None
+    block: str | None = None
+
+
+def selection() -> Selection:
+    image = st.session_state.get(SELECTION["image"])
+    return Selection(
+        run=st.session_state.get(SELECTION["run"]),
+        image=None if image is None else ImageChoice.parse(image),
+        block=st.session_state.get(SELECTION["block"]),
+    )
+
+
+def select(**changes: str | ImageChoice | None) -> None:
+    """Change the selection (`run=`, `image=`, `block=`) here and in the link; None forgets it."""
+    chosen = dataclasses.replace(selection(), **changes)  # type: ignore[arg-type]  # a wrong name raises here
+    for parameter in changes:
+        value = getattr(chosen, parameter)
+        st.session_state[SELECTION[parameter]] = None if value is None else str(value)
+        _write(parameter, st.session_state[SELECTION[parameter]])
+
+
+def follow_link() -> None:
+    """At the start of a run of a page: what the link says is chosen; what it leaves out is written into it.
+
+    A change of page leaves the parameters behind, and the back button brings older ones.
+    """
+    for parameter, key in SELECTION.items():
+        if asked := st.query_params.get(parameter):
+            st.session_state[key] = asked
+        else:
+            _write(parameter, st.session_state.get(key))
+
+
+def write_language(language: str, default: str) -> None:
+    """Keep the language in the link, unless it is what the browser asks for anyway."""
+    _write("lang", None if language == default and "lang" not in st.query_params else language)
+
+
+def _write(parameter: str, value: str | None) -> None:
+    if value is None:
+        st.query_params.pop(parameter, None)
+    elif st.query_params.get(parameter) != value:
+        st.query_params[parameter] = value

@@ -1,0 +1,49 @@
+"""Pages without a browser: Streamlit's AppTest, from app.py, in both languages."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+from dashboard.i18n import LANGUAGES, sentences
+
+ROOT = Path(__file__).parents[2]
+OpenPage = Callable[..., AppTest]
+
+
+@pytest.fixture(autouse=True)
+def fresh_caches() -> None:
+    """What one test cached no other test sees."""
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture(params=LANGUAGES)
+def language(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def open_page() -> OpenPage:
+    """`open_page("train", language="zh", run="resnet20-mnist")`: the page as a link with these parameters opens it."""
+
+    def open_(name: str = "home", *, language: str = "en", **parameters: str) -> AppTest:
+        app = AppTest.from_file(os.fspath(ROOT / "app.py"), default_timeout=30)
+        app.context = {"locale": {"en": "en-US", "zh": "zh-CN"}[language]}
+        app.query_params.update(parameters)
+        app.run()
+        if name != "home":
+            app.switch_page(f"pages/{name}.py").run()
+        return app
+
+    return open_
+
+
+def assert_healthy(app: AppTest) -> None:
+    """No exception, neither shown nor turned into the frame's sentence."""
+    assert not app.exception
+    unexpected = {sentences(code)["frame.unexpected"] for code in LANGUAGES}
+    assert not [error.value for error in app.error if error.value in unexpected]
