@@ -118,16 +118,24 @@ class ModelConfig(Config):
 
     model: str = setting("resnet20", "network by name, such as resnet20 or plain20")
     option: str = setting(
-        "auto", "shortcut where the shape changes: A zero-padding, B projection, C projection everywhere; auto: A for 6n+2 networks, else B", choices=("auto", "A", "B", "C")
+        "auto",
+        "shortcut where the shape changes: A zero-padding, B projection, C projection everywhere; auto: A for 6n+2 networks, else B",
+        choices=("auto", "A", "B", "C"),
     )
     version: str = setting("v1", "v1: ReLU after the add (He 2015); v2: pre-activation (He 2016)", choices=("v1", "v2"))
     norm: str = setting("batch", "normalisation after each convolution", choices=("batch", "group", "none"))
     width: float = setting(1.0, "multiplier of every stage's channels", minimum=0.125, maximum=8)
-    stem: str = setting("auto", "auto: as the data's size asks; small: 3x3 stride 1; imagenet: 7x7 stride 2 and pooling", choices=("auto", "small", "imagenet"))
+    stem: str = setting(
+        "auto",
+        "auto: as the data's size asks; small: 3x3 stride 1; imagenet: 7x7 stride 2 and pooling",
+        choices=("auto", "small", "imagenet"),
+    )
     stride_in_1x1: bool = setting(False, "Bottleneck: stride in the first 1x1 (He 2015) instead of the 3x3 (torchvision, v1.5)")
     init: str = setting("he", "he: Kaiming normal; dirac: convolutions start as the identity", choices=("he", "dirac"))
     zero_init_residual: bool = setting(False, "start every residual branch at 0 (gamma of its last BatchNorm)")
-    stochastic_depth: float = setting(0.0, "probability to drop the last residual branch while training (linear over depth)", minimum=0, maximum=0.9)
+    stochastic_depth: float = setting(
+        0.0, "probability to drop the last residual branch while training (linear over depth)", minimum=0, maximum=0.9
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,10 +181,17 @@ class TrainConfig(Config):
     label_smoothing: float = setting(0.0, "share of the target spread over all classes", minimum=0, maximum=0.9)
     clip_norm: float | None = setting(None, "scale the gradient down to this norm; none is off", minimum=1e-6)
     patience: int | None = setting(None, "stop after this many epochs without a better validation accuracy; none is off", minimum=1)
-    ema_decay: float | None = setting(None, "decay of the exponential moving average of the weights, which is then evaluated and saved; none is off", minimum=0, maximum=0.99999)
+    ema_decay: float | None = setting(
+        None,
+        "decay of the exponential moving average of the weights, which is then evaluated and saved; none is off",
+        minimum=0,
+        maximum=0.99999,
+    )
     start_from: str | None = setting(None, "checkpoint (run, shipped name, path) or 'pretrained' to start from; none starts fresh")
     freeze_epochs: int = setting(0, "train only the head for the first epochs", minimum=0, maximum=10_000)
-    unfreeze_learning_rate: float | None = setting(None, "learning rate after unfreezing; none keeps the schedule's", minimum=1e-8, maximum=1000)
+    unfreeze_learning_rate: float | None = setting(
+        None, "learning rate after unfreezing; none keeps the schedule's", minimum=1e-8, maximum=1000
+    )
     freeze_statistics: bool = setting(True, "keep BatchNorm statistics of frozen parts")
     seed: int = setting(0, "seed of weights, data order and augmentation", minimum=0, maximum=2**31 - 1)
     device: str = setting("auto", "auto: cuda, then mps, then cpu", choices=("auto", "cpu", "cuda", "mps"))
@@ -184,7 +199,9 @@ class TrainConfig(Config):
     memory_format: str = setting("auto", "order of an image batch in memory", choices=("auto", "contiguous", "channels_last"))
     compile: bool = setting(False, "torch.compile (slow start, faster steps)")
     probe_every: int | None = setting(None, "steps between two recordings of block statistics; none is once an epoch", minimum=1)
-    keep_every: int | None = setting(None, "keep a checkpoint every this many epochs besides first, best and last; none keeps those only", minimum=1)
+    keep_every: int | None = setting(
+        None, "keep a checkpoint every this many epochs besides first, best and last; none keeps those only", minimum=1
+    )
 
 
 PARTS: dict[str, type[Config]] = {"data": DataConfig, "model": ModelConfig, "augment": AugmentConfig, "train": TrainConfig}

@@ -44,7 +44,15 @@ class ResidualBlock(nn.Module):
     `preact` is shared by both paths in v2 blocks with a projection, and the identity elsewhere: the paths part behind it.
     """
 
-    def __init__(self, residual: nn.Sequential, shortcut: nn.Module | None, *, preact: nn.Module | None = None, final_relu: bool = True, drop: float = 0.0) -> None:
+    def __init__(
+        self,
+        residual: nn.Sequential,
+        shortcut: nn.Module | None,
+        *,
+        preact: nn.Module | None = None,
+        final_relu: bool = True,
+        drop: float = 0.0,
+    ) -> None:
         super().__init__()
         self.preact = preact or nn.Identity()
         self.residual = residual
@@ -95,5 +103,3 @@ def make_norm(kind: str) -> Norm:
     if kind == "group":
         return lambda channels: nn.GroupNorm(next(g for g in (32, 16, 8, 4, 2, 1) if channels % g == 0), channels)
     return lambda channels: nn.Identity()
-
-

@@ -83,7 +83,9 @@ def _resnet_capabilities(config: ModelConfig, spec: DataSpec) -> Capabilities:
     plan = resnet_plan(config, spec)
     stages = tuple(f"stages.{i}" for i in range(len(plan.stage_blocks)))
     # In the ImageNet stem a ReLU runs straight into the max pooling, where Captum 0.9's DeepLift rule is wrong.
-    return Capabilities(has_blocks=True, has_shortcuts=not plan.plain, gradcam_layers=stages, deeplift_sound=not plan.imagenet_stem or plan.version == "v2")
+    return Capabilities(
+        has_blocks=True, has_shortcuts=not plan.plain, gradcam_layers=stages, deeplift_sound=not plan.imagenet_stem or plan.version == "v2"
+    )
 
 
 def _resnet_entry(name: str) -> ModelEntry:

@@ -1,0 +1,174 @@
+"""F(x) against the shortcut, in every block: where, how large, in which direction, and how much of it is dead.
+
+F is taken after its last norm and before the add, the shortcut after its projection or padding. All numbers are per image first,
+then averaged over images (science: He et al. 2015 figure 7, De and Smith 2020, Jastrzebski et al. 2018).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from resnet_core.errors import UserError
+from resnet_core.inspection.recording import hooked, recorded, untouched
+from resnet_core.models import BlockPlace, block_places, find_block
+
+TINY = 1e-12  # a norm below this is a zero; its ratio and cosine are 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockStatistics:
+    """Means over images; `_spread` is the standard deviation over images. None where a plain block has no such thing.
+
+    Norms are L2 over (C, H, W). `ratio` = |F| / |shortcut|, `cosine` = cos(F, shortcut), `dead_share` = share of channels that are 0
+    after the last ReLU on every image (None in v2, which ends without one), `residual_std` over images and positions.
+    """
+
+    name: str
+    stage: int
+    block: int
+    residual_norm: float
+    shortcut_norm: float | None
+    output_norm: float
+    ratio: float | None
+    ratio_spread: float | None
+    cosine: float | None
+    cosine_spread: float | None
+    residual_std: float
+    dead_share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockMaps:
+    """The tensors of one block for one image, each (C, H, W); shortcut and sum are None in a plain block."""
+
+    name: str
+    input: NDArray[np.float32]
+    residual: NDArray[np.float32]
+    shortcut: NDArray[np.float32] | None
+    sum: NDArray[np.float32] | None
+    output: NDArray[np.float32]
+
+
+class _Accumulator:
+    """What is gathered of one block while batches pass by."""
+
+    def __init__(self, place: BlockPlace) -> None:
+        self.place = place
+        self.rows: list[Tensor] = []  # (B, 5): |F|, |s|, |y|, <F, s>, unused where plain
+        self.moments = torch.zeros(3, dtype=torch.float64)  # count, sum, sum of squares of F
+        self.alive: Tensor | None = None  # (C,) some image gave something after the last ReLU
+
+    def see(self, residual: Tensor, shortcut: Tensor | None, output: Tensor) -> None:
+        flat = residual.flatten(1)
+        other = shortcut.flatten(1) if shortcut is not None else torch.zeros_like(flat)
+        # Dot products of each image with itself: one pass over the memory where vector_norm would copy.
+        squares = torch.stack([_dot(flat, flat), _dot(other, other), _dot(output.flatten(1), output.flatten(1)), _dot(flat, other)], 1)
+        self.rows.append(squares)
+        self.moments += torch.stack([torch.tensor(float(flat.numel())), flat.sum().cpu(), squares[:, 0].sum().cpu()]).double()
+        alive = (output.amax((0, 2, 3)) > 0).cpu()
+        self.alive = alive if self.alive is None else self.alive | alive
+
+    def result(self) -> BlockStatistics:
+        rows = torch.cat(self.rows).double().cpu()
+        residual, shortcut, output = rows[:, 0].sqrt(), rows[:, 1].sqrt(), rows[:, 2].sqrt()
+        plain = self.place.module.shortcut is None
+        ratio = torch.where(shortcut > TINY, residual / shortcut.clamp_min(TINY), 0.0)
+        product = residual * shortcut
+        cosine = torch.where(product > TINY, rows[:, 3] / product.clamp_min(TINY), 0.0)
+        count, total, squares = self.moments.tolist()
+        dead = None
+        if isinstance(self.place.module.relu, nn.ReLU) and self.alive is not None:
+            dead = 1 - float(self.alive.float().mean())
+        return BlockStatistics(
+            name=self.place.name,
+            stage=self.place.stage,
+            block=self.place.block,
+            residual_norm=float(residual.mean()),
+            shortcut_norm=None if plain else float(shortcut.mean()),
+            output_norm=float(output.mean()),
+            ratio=None if plain else float(ratio.mean()),
+            ratio_spread=None if plain else float(ratio.std(correction=0)),
+            cosine=None if plain else float(cosine.mean()),
+            cosine_spread=None if plain else float(cosine.std(correction=0)),
+            residual_std=max(squares / count - (total / count) ** 2, 0.0) ** 0.5,
+            dead_share=dead,
+        )
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    return torch.einsum("bi,bi->b", a, b)
+
+
+@torch.inference_mode()
+def residual_statistics(model: nn.Module, images: Tensor, *, batch_size: int = 64) -> tuple[BlockStatistics, ...]:
+    """Statistics of every block over normalised images (N, C, H, W), in eval mode and float32; the model is left as found.
+
+    Raises UserError for a network without blocks or for no images.
+    """
+    places = block_places(model)
+    if not places:
+        raise UserError("no_blocks", name=type(model).__name__)
+    if len(images) == 0:
+        raise UserError("out_of_range", field="count", value=0, range="at least 1")
+    gathered = [_Accumulator(place) for place in places]
+    seen: dict[str, Tensor] = {}
+
+    def see(name: str, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        index, part = name.split(" ")
+        if part != "block":
+            seen[part] = output
+            return
+        gathered[int(index)].see(seen.pop("residual"), seen.pop("shortcut", None), output)
+
+    device = next(model.parameters()).device
+    with untouched(model), hooked(_block_hooks(places), see):
+        for batch in images.split(batch_size):
+            model(batch.to(device))
+    return tuple(item.result() for item in gathered)
+
+
+def _block_hooks(places: tuple[BlockPlace, ...]) -> dict[str, nn.Module]:
+    """`"<index> residual"`, `"<index> shortcut"`, `"<index> block"` of every block, in an order that the forward pass follows."""
+    hooks: dict[str, nn.Module] = {}
+    for index, place in enumerate(places):
+        hooks[f"{index} residual"] = place.module.residual
+        if place.module.shortcut is not None:
+            hooks[f"{index} shortcut"] = place.module.shortcut
+        hooks[f"{index} block"] = place.module
+    return hooks
+
+
+@torch.inference_mode()
+def block_maps(model: nn.Module, image: Tensor, block: str) -> BlockMaps:
+    """x, F(x), shortcut, sum and output of one block for one normalised image (1, C, H, W); the model is left as found."""
+    place = find_block(model, block)
+    parts: dict[str, nn.Module] = {"input": place.module.preact, "residual": place.module.residual, "output": place.module}
+    if place.module.shortcut is not None and place.module.add is not None:
+        parts |= {"shortcut": place.module.shortcut, "sum": place.module.add}
+    seen: dict[str, NDArray[np.float32]] = {}
+
+    def see(name: str, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        seen[name] = (inputs[0] if name == "input" else output)[0].float().cpu().numpy().copy()
+
+    with untouched(model), hooked(parts, see):
+        model(image.to(next(model.parameters()).device))
+    return BlockMaps(
+        name=block,
+        input=seen["input"],
+        residual=seen["residual"],
+        shortcut=seen.get("shortcut"),
+        sum=seen.get("sum"),
+        output=seen["output"],
+    )
+
+
+@torch.inference_mode()
+def all_outputs(model: nn.Module, image: Tensor) -> dict[str, NDArray[np.float32]]:
+    """Output (C, H, W) of every block by name, for one normalised image (1, C, H, W)."""
+    places = {place.name: place.module for place in block_places(model)}
+    with untouched(model), recorded(places) as cache:
+        model(image.to(next(model.parameters()).device))
+    return {name: output[0].cpu().numpy() for name, output in cache.items()}

@@ -1,0 +1,137 @@
+"""Every difference between devices: which one, its memory, its precisions, how to wait for it."""
+
+import contextlib
+import os
+import resource
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from resnet_core.errors import UserError
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputePlan:
+    """In which precision and memory order a network runs; float32 alone means no autocast."""
+
+    precision: str
+    memory_format: str
+    timings: dict[str, float]  # "precision/format" -> seconds per step, what the choice was made from
+
+    def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
+        if self.precision == "float32":
+            return contextlib.nullcontext()
+        return torch.autocast(device.type, dtype=DTYPES[self.precision])
+
+
+def available_devices() -> tuple[str, ...]:
+    found = ["cuda"] if torch.cuda.is_available() else []
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return (*found, "cpu")
+
+
+def pick_device(choice: str = "auto") -> torch.device:
+    """auto is cuda, then mps, then cpu; a device this machine lacks raises UserError."""
+    known = available_devices()
+    if choice == "auto":
+        choice = known[0]
+    if choice not in known:
+        raise UserError("device_missing", field="device", value=choice, choices=", ".join(("auto", *known)))
+    if choice == "cuda" and "LOCAL_RANK" in os.environ:
+        return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    return torch.device(choice)
+
+
+def device_name(device: torch.device) -> str:
+    """What people call it: the GPU's product name, or the CPU with its threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads" if device.type == "cpu" else "Apple GPU"
+
+
+def device_memory(device: torch.device) -> tuple[int, int]:
+    """(used by anyone, total) in bytes: of the GPU, or of this machine."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return total - free, total
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = os.sysconf("SC_PHYS_PAGES") * page
+    return total - os.sysconf("SC_AVPHYS_PAGES") * page, total
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most this process has held so far, in bytes: on the GPU, or resident."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def candidates(device: torch.device, precision: str, memory_format: str) -> list[tuple[str, str]]:
+    """The combinations to time. float16 is never one on a CPU; a choice that is not `auto` stays."""
+    precisions = [precision]
+    if precision == "auto":
+        precisions = ["float32", "bfloat16"]
+        if device.type == "cuda":
+            precisions = ["bfloat16" if torch.cuda.is_bf16_supported() else "float16"]
+        elif device.type == "mps":
+            precisions = ["float32"]
+    if precision == "float16" and device.type == "cpu":
+        raise UserError("not_a_choice", field="precision", value=precision, choices="auto, float32, bfloat16")
+    formats = [memory_format]
+    if memory_format == "auto":
+        formats = ["contiguous", "channels_last"] if device.type == "cpu" else ["channels_last"]
+    return [(p, f) for p in precisions for f in formats]
+
+
+def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, precision: str, memory_format: str) -> ComputePlan:
+    """Time two steps of each combination and keep the fastest whose gradients are sound; the model is left as found.
+
+    `images` (B, C, H, W) float and `labels` (B,) stand for a training batch.
+    """
+    choices = candidates(device, precision, memory_format)
+    if len(choices) == 1:
+        return ComputePlan(precision=choices[0][0], memory_format=choices[0][1], timings={})
+    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    timings: dict[str, float] = {}
+    for kind, order in choices:
+        plan = ComputePlan(precision=kind, memory_format=order, timings={})
+        seconds, sound = _timed(model, images, labels, device, plan)
+        if sound or kind == "float32":
+            timings[f"{kind}/{order}"] = seconds
+        if kind == "bfloat16" and seconds > 4 * min(timings.values(), default=seconds):
+            break  # a CPU without bf16 units can be a hundred times slower: one try is enough
+    model.load_state_dict(kept)
+    model.zero_grad(set_to_none=True)
+    model.to(memory_format=torch.contiguous_format)
+    best = min(timings, key=lambda key: timings[key]).split("/")
+    return ComputePlan(precision=best[0], memory_format=best[1], timings=timings)
+
+
+def _timed(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, plan: ComputePlan) -> tuple[float, bool]:
+    model.to(memory_format=FORMATS[plan.memory_format])
+    batch = images.to(memory_format=FORMATS[plan.memory_format])
+    times = []
+    for _ in range(3):  # the first also builds kernels and is not counted
+        start = time.perf_counter()
+        model.zero_grad(set_to_none=True)
+        with plan.autocast(device):
+            logits = model(batch)
+        loss = nn.functional.cross_entropy(logits.float(), labels)
+        loss.backward()
+        synchronize(device)
+        times.append(time.perf_counter() - start)
+    norms = torch._foreach_norm([p.grad for p in model.parameters() if p.grad is not None])
+    return min(times[1:]), bool(torch.isfinite(torch.stack([loss.detach(), *norms])).all())

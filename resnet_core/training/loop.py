@@ -1,0 +1,351 @@
+"""The training loop: an iterator of events over a state that can be saved and resumed exactly.
+
+Randomness is a function of (seed, step), never a state that flows along: the data order of an epoch and the augmentation of a step
+are drawn from generators seeded for that epoch or step. So a resumed training repeats what an unbroken one would have done.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from resnet_core.config import RunConfig
+from resnet_core.data import Splits, augment, mixup, normalize
+from resnet_core.errors import UserError
+from resnet_core.inspection.residual import BlockStatistics, residual_statistics
+from resnet_core.models import block_places, build_model, part_of
+from resnet_core.training.device import FORMATS, ComputePlan, device_name, pick_device, plan_compute
+from resnet_core.training.evaluate import predict_batches, score
+from resnet_core.training.events import BlocksMeasured, EpochDone, Event, RunStarted, StepDone, Validating
+from resnet_core.training.freezing import freeze_all_but_head, hold_frozen_statistics, trainable_parameters, unfreeze
+from resnet_core.training.optimization import make_optimizer, make_schedule, phase_config, step_plateau, step_schedules
+
+PROBE_IMAGES = 64
+GPU_RING = 10  # steps between two looks at a GPU: reading one number makes its whole queue wait
+ORDER, CHANGES, MIXTURE, DROPS = 1, 2, 3, 4  # the random streams of a training
+
+
+def seeded(seed: int, *place: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator for one place of a training (what, epoch or step); the same place always gives the same stream."""
+    mixed = seed
+    for number in place:
+        mixed = (mixed * 6364136223846793005 + number + 1442695040888963407) % 2**63
+    return torch.Generator(device).manual_seed(mixed)
+
+
+def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
+    """Indices (count,) in the order in which this epoch (from 1) visits them: the same for every network with this seed."""
+    return torch.randperm(count, generator=seeded(seed, ORDER, epoch))
+
+
+def steps_per_epoch(count: int, batch_size: int) -> int:
+    """The last batch may be smaller; a single left-over image is left out, since BatchNorm cannot use it."""
+    return max(count // batch_size + (count % batch_size > 1), 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """A step whose numbers still lie on the device: loss, right ones, gradient norm of every part, (2 + parts,)."""
+
+    step: int
+    rate: float
+    images: int
+    values: Tensor
+
+
+class Training:
+    """A network on its way: iterate `events()`; between any two events `state_dict()` is all that a resume needs."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        splits: Splits,
+        *,
+        device: torch.device,
+        resume: Mapping[str, Any] | None = None,
+        plan: ComputePlan | None = None,
+        start_weights: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        self.config, self.spec, self.device = config, splits.spec, device
+        self.train_split, self.valid_split = splits.train.to(device), splits.valid.to(device)
+        self.steps_per_epoch = steps_per_epoch(len(self.train_split), config.train.batch_size)
+        self.total_steps = config.train.epochs * self.steps_per_epoch
+        self.model: nn.Module = build_model(config.model, splits.spec, seed=config.train.seed, device=device)
+        if start_weights is not None:
+            self.model.load_state_dict(start_weights)
+        self.plan = ComputePlan(**resume["plan"]) if resume else plan or self._plan()
+        self.model.to(memory_format=FORMATS[self.plan.memory_format])
+        self.ema = None
+        if config.train.ema_decay is not None:
+            self.ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.train.ema_decay), use_buffers=True)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.plan.precision == "float16")
+        self.step, self.epochs_done, self.stale_epochs = 0, 0, 0
+        self.best_accuracy = -1.0
+        self.finished = False
+        self.sums = torch.zeros(3, dtype=torch.float64)  # loss x images, right ones, images of this epoch so far
+        self.epoch_seconds = 0.0
+        self.history: list[dict[str, Any]] = []
+        self.network = self.model  # what is called in training: compiled or distributed, where that is asked for
+        if config.train.compile:
+            self.network = torch.compile(self.model)  # type: ignore[assignment]
+        self.ring_size = 1 if device.type == "cpu" else GPU_RING
+        self._parts: dict[str, list[nn.Parameter]] = {}
+        for name, parameter in self.model.named_parameters():
+            self._parts.setdefault(part_of(name), []).append(parameter)
+        self._enter_phase()
+        if resume:
+            self._load(resume)
+
+    # -- what is kept ------------------------------------------------------------------------------------------------------------
+
+    def weights(self) -> dict[str, Tensor]:
+        """What is evaluated and saved: the averaged weights where averaging is on, else the trained ones."""
+        return self._judged().state_dict()
+
+    def state_dict(self) -> dict[str, Any]:
+        plan = self.plan
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "schedules": [schedule.state_dict() for schedule in self.schedules],
+            "scaler": self.scaler.state_dict(),
+            "ema": self.ema.state_dict() if self.ema is not None else None,
+            "plan": {"precision": plan.precision, "memory_format": plan.memory_format, "timings": dict(plan.timings)},
+            "step": self.step,
+            "epochs_done": self.epochs_done,
+            "stale_epochs": self.stale_epochs,
+            "best_accuracy": self.best_accuracy,
+            "finished": self.finished,
+            "sums": self.sums,
+            "epoch_seconds": self.epoch_seconds,
+            "history": self.history,
+        }
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        for name in ("step", "epochs_done", "stale_epochs", "best_accuracy", "finished", "epoch_seconds"):
+            setattr(self, name, state[name])
+        self._enter_phase()
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        for schedule, saved in zip(self.schedules, state["schedules"], strict=True):
+            schedule.load_state_dict(saved)
+        self.scaler.load_state_dict(state["scaler"])
+        if self.ema is not None:
+            self.ema.load_state_dict(state["ema"])
+        self.sums = state["sums"].clone()
+        self.history = list(state["history"])
+
+    # -- the iterator --------------------------------------------------------------------------------------------------------------
+
+    def events(self) -> Iterator[Event]:
+        yield self._started()
+        if self.step == 0 and block_places(self.model):
+            yield self._probe()
+        while not self.finished:
+            yield from self._steps()
+            yield from self._epoch_end()
+
+    def _steps(self) -> Iterator[Event]:
+        """The rest of the current epoch."""
+        epoch = self.epochs_done + 1
+        order = epoch_order(len(self.train_split), self.config.train.seed, epoch).to(self.device)
+        done = self.step - self.epochs_done * self.steps_per_epoch
+        size, every = self.config.train.batch_size, self.config.train.probe_every
+        ring: list[_Measured] = []
+        self._train_mode()
+        clock = time.perf_counter()
+        for position in range(done, self.steps_per_epoch):
+            ring.append(self._update(order[position * size : (position + 1) * size]))
+            if len(ring) >= self.ring_size or position + 1 == self.steps_per_epoch:
+                yield from self._step_events(ring, epoch, clock)
+                ring, clock = [], time.perf_counter()
+            if every and self.step % every == 0 and position + 1 < self.steps_per_epoch:
+                yield self._probe()
+                clock = time.perf_counter()
+
+    def _update(self, indices: Tensor) -> "_Measured":
+        """One optimizer update on these images (indices (B,) into the training split)."""
+        train = self.config.train
+        rate = float(self.optimizer.param_groups[0]["lr"])
+        batch, labels, other, weight = self._batch(indices)
+        torch.manual_seed(seeded(train.seed, DROPS, self.step).initial_seed())  # stochastic depth and dropout draw from the global stream
+        with self.plan.autocast(self.device):
+            logits = self.network(batch)
+        logits = logits.float()
+        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
+        if other is not None and weight is not None:
+            loss = weight * loss + (1 - weight) * nn.functional.cross_entropy(logits, other, label_smoothing=train.label_smoothing)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        norms = self._gradient_norms()
+        if train.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), train.clip_norm)
+        if self.device.type == "cpu":
+            self._raise_unless_finite(float(loss.detach()), self.step + 1, rate)  # before the update: the weights stay good
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        step_schedules(self.schedules)
+        if self.ema is not None:
+            self.ema.update_parameters(self.model)
+        self.step += 1
+        right = (logits.detach().argmax(1) == labels).sum()
+        return _Measured(
+            step=self.step, rate=rate, images=len(indices), values=torch.cat([torch.stack([loss.detach(), right.float()]), norms])
+        )
+
+    def _batch(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Augmented, normalised images (B, C, H, W), labels (B,), and with mixup the second labels and the first ones' weight (else None)."""
+        changes = self.config.augment
+        images, labels = self.train_split.images[indices].float().div_(255), self.train_split.labels[indices]
+        images = augment(images, changes, self._generator(CHANGES), fill=self.spec.mean)
+        other = weight = None
+        if changes.mixup > 0:
+            images, labels, other, weight = mixup(images, labels, changes.mixup, self._generator(MIXTURE))
+        return normalize(images, self.spec).to(memory_format=FORMATS[self.plan.memory_format]), labels, other, weight
+
+    def _step_events(self, ring: "list[_Measured]", epoch: int, clock: float) -> Iterator[Event]:
+        """The events of the steps in the ring, whose numbers come from the device in one copy."""
+        values = torch.stack([item.values for item in ring]).cpu().double()
+        seconds = time.perf_counter() - clock
+        self.epoch_seconds += seconds
+        images = torch.tensor([item.images for item in ring], dtype=torch.float64)
+        self.sums += torch.stack([(values[:, 0] * images).sum(), values[:, 1].sum(), images.sum()])
+        speed = float(images.sum()) / seconds
+        for item, (loss, _, *norms) in zip(ring, values.tolist(), strict=True):
+            self._raise_unless_finite(loss, item.step, item.rate)
+            yield StepDone(
+                step=item.step,
+                epoch=epoch,
+                loss=loss,
+                learning_rate=item.rate,
+                images_per_second=speed,
+                stage_gradient_norms=dict(zip(self._parts, norms, strict=True)),
+            )
+
+    def _epoch_end(self) -> Iterator[Event]:
+        """Validate, compare with the best, move the plateau schedule, decide whether this was the last epoch."""
+        start, logits = time.perf_counter(), []
+        for done, part in predict_batches(self._judged(), self.valid_split, self.spec, device=self.device, plan=self.plan):
+            logits.append(part)
+            yield Validating(done=done, total=len(self.valid_split))
+        valid = score(torch.cat(logits), self.valid_split.labels, len(self.spec.classes))
+        statistics = self._measure_blocks()
+        best = valid.accuracy > self.best_accuracy
+        train_loss, right, images = self.sums.tolist()
+        event = EpochDone(
+            epoch=self.epochs_done + 1,
+            step=self.step,
+            train_loss=train_loss / images,
+            train_accuracy=right / images,
+            valid_loss=valid.loss,
+            valid_accuracy=valid.accuracy,
+            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+            images_per_second=images / self.epoch_seconds,
+            seconds=self.epoch_seconds + time.perf_counter() - start,
+            best=best,
+            trainable=trainable_parameters(self.model),
+            block_statistics=statistics,
+        )
+        self._close_epoch(event)
+        yield event
+
+    def _close_epoch(self, event: EpochDone) -> None:
+        step_plateau(self.schedules, event.valid_loss)
+        self.best_accuracy = max(self.best_accuracy, event.valid_accuracy)
+        self.stale_epochs = 0 if event.best else self.stale_epochs + 1
+        self.epochs_done += 1
+        self.sums, self.epoch_seconds = torch.zeros(3, dtype=torch.float64), 0.0
+        row = dataclasses.asdict(event)
+        del row["block_statistics"]
+        self.history.append(row)
+        patience = self.config.train.patience
+        self.finished = self.epochs_done >= self.config.train.epochs or (patience is not None and self.stale_epochs >= patience)
+        if not self.finished and self.epochs_done == self.config.train.freeze_epochs:
+            self._enter_phase()
+
+    # -- parts ---------------------------------------------------------------------------------------------------------------------
+
+    def _enter_phase(self) -> None:
+        """Set what trains, and with which optimizer and schedule, for the phase that `epochs_done` lies in.
+
+        While the head trains alone everything else has no gradient and is skipped by the optimizer. With a learning rate of its own
+        the phase after unfreezing has a new optimizer and a new schedule over the remaining epochs.
+        """
+        train = self.config.train
+        frozen = self.epochs_done < train.freeze_epochs
+        freeze_all_but_head(self.model) if frozen else unfreeze(self.model)
+        restarts = train.unfreeze_learning_rate is not None and 0 < train.freeze_epochs < train.epochs
+        if self.epochs_done >= train.freeze_epochs > 0 and not restarts and hasattr(self, "optimizer"):
+            return
+        epochs, rate = train.epochs, train.learning_rate
+        if restarts and train.unfreeze_learning_rate is not None:
+            epochs = train.freeze_epochs if frozen else train.epochs - train.freeze_epochs
+            rate = rate if frozen else train.unfreeze_learning_rate
+        phase = phase_config(train, rate)
+        self.optimizer = make_optimizer(phase, self.model)
+        self.schedules = make_schedule(phase, self.optimizer, self.steps_per_epoch, epochs * self.steps_per_epoch)
+
+    def _train_mode(self) -> None:
+        self.model.train()
+        if self.epochs_done < self.config.train.freeze_epochs and self.config.train.freeze_statistics:
+            hold_frozen_statistics(self.model)
+
+    def _judged(self) -> nn.Module:
+        return self.ema.module if self.ema is not None else self.model
+
+    def _plan(self) -> ComputePlan:
+        size = self.config.train.batch_size
+        images, labels = normalize(self.train_split.images[:size], self.spec), self.train_split.labels[:size]
+        return plan_compute(self.model, images, labels, self.device, self.config.train.precision, self.config.train.memory_format)
+
+    def _generator(self, what: int) -> torch.Generator:
+        return seeded(self.config.train.seed, what, self.step, device=self.device)
+
+    def _gradient_norms(self) -> Tensor:
+        """L2 norm of the gradient of every part, (parts,), on the device; 0 where a part is frozen."""
+        norms = torch.zeros(len(self._parts), device=self.device)
+        for index, parameters in enumerate(self._parts.values()):
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            if gradients:
+                norms[index] = torch.stack(torch._foreach_norm(gradients)).norm()
+        return norms
+
+    def _probe(self) -> BlocksMeasured:
+        return BlocksMeasured(step=self.step, block_statistics=self._measure_blocks())
+
+    def _measure_blocks(self) -> tuple[BlockStatistics, ...]:
+        """Statistics of every block on a fixed batch of validation images."""
+        if not block_places(self.model):
+            return ()
+        return residual_statistics(self.model, normalize(self.valid_split.images[:PROBE_IMAGES], self.spec))
+
+    def _raise_unless_finite(self, loss: float, step: int, rate: float) -> None:
+        if not math.isfinite(loss):
+            raise UserError("loss_not_finite", value=loss, step=step, learning_rate=rate)
+
+    def _started(self) -> RunStarted:
+        return RunStarted(
+            step=self.step,
+            epochs=self.config.train.epochs,
+            steps_per_epoch=self.steps_per_epoch,
+            total_steps=self.total_steps,
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            trainable=trainable_parameters(self.model),
+            device=device_name(self.device),
+            precision=self.plan.precision,
+            memory_format=self.plan.memory_format,
+            train_images=len(self.train_split),
+            valid_images=len(self.valid_split),
+        )
+
+
+def train(config: RunConfig, splits: Splits, *, device: torch.device | None = None) -> Iterator[Event]:
+    """Train from the start; stop by not asking for the next event. `Training` is for those who save and resume."""
+    return Training(config, splits, device=device or pick_device(config.train.device)).events()
