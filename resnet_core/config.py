@@ -82,6 +82,8 @@ def _checked(item: "dataclasses.Field[Any]", hint: Any, value: Any) -> Any:
 def _parsed(name: str, kind: Any, value: Any) -> Any:
     if typing.get_origin(kind) is tuple:
         parts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(parts, list | tuple):
+            raise UserError("wrong_type", field=name, value=value, kind="a list of numbers")
         return tuple(_parsed(name, typing.get_args(kind)[0], p) for p in parts if p != "")
     if kind is bool:
         known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
@@ -91,6 +93,8 @@ def _parsed(name: str, kind: Any, value: Any) -> Any:
             return known[str(value).lower()]
         raise UserError("wrong_type", field=name, value=value, kind="true or false")
     if kind is str:
+        if value is None:
+            raise UserError("wrong_type", field=name, value=value, kind="text")
         return str(value)
     try:
         number = float(value)
@@ -230,6 +234,9 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, parts: Mapping[str, Mapping[str, Any]]) -> "RunConfig":
+        for name in parts:
+            if name not in PARTS:
+                raise UserError("unknown_setting", value=name, hint=nearest(name, PARTS))
         return cls(**{name: kind.from_dict(parts.get(name, {})) for name, kind in PARTS.items()})  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, dict[str, Any]]:
