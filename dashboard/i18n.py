@@ -24,6 +24,8 @@ PHRASES = {
     "a whole number": "phrase.whole_number",
     "a number": "phrase.number",
     "true or false": "phrase.true_or_false",
+    "a list of numbers": "phrase.list_of_numbers",
+    "text": "phrase.text",
 }
 PATTERNS = {
     r"did you mean (?P<names>.+)": "phrase.did_you_mean",
