@@ -28,6 +28,9 @@ MESSAGES: dict[str, str] = {
     "folder_empty_class": "The class folder {path} holds no images; add images or remove the folder.",
     "image_unreadable": "The image {path} cannot be read ({reason}); replace or remove it.",
     "image_too_large": "The image {path} has {width} x {height} pixels, the limit is {limit}; scale it down first.",
+    "no_ink": "The image {path} shows no writing; draw or photograph a digit that stands out from its paper.",
+    "test_only": "The data set {name} is for testing only; choose its test split, or train on another data set.",
+    "strokes_unreadable": "The pen strokes in {path} cannot be read ({reason}); give a UNIPEN file of digits, plain or gzipped.",
     "too_few_images": "{name} has {count} images in its {split} split, {need} are needed; use more images or another split.",
     "index_out_of_range": "There is no image {value} in the {split} split of {name}; it has images 0 to {last}.",
     "unknown_block": "{name} has no block {value!r}; its blocks are {choices}.",
@@ -38,6 +41,7 @@ MESSAGES: dict[str, str] = {
     "store_locked": "The run store {path} is locked by another program ({reason}); close it and try again.",
     "run_missing": "There is no run {value!r}; {hint}.",
     "run_busy": "Run {run} is {status}; stop it first.",
+    "run_not_active": "Run {run} is {status}, so it cannot take the command {command!r}; only a running or paused one can.",
     "run_not_resumable": "Run {run} is {status} and cannot be resumed; start a new run.",
     "resume_damaged": "Run {run} has no readable resume state ({reason}); start a new run from its last checkpoint.",
     "loss_not_finite": "The loss became {value} at step {step} (learning rate {learning_rate:g}); lower the learning rate. The last good weights are kept.",
@@ -45,6 +49,13 @@ MESSAGES: dict[str, str] = {
     "not_writable": "Cannot write to {path} ({reason}); check its permissions.",
     "out_of_memory": "The device ran out of memory with batch size {batch_size}; try {suggestion}.",
     "run_failed": "The training ended with an error: {reason}.",
+}
+
+# What a person should know although nothing went wrong for good.
+NOTES: dict[str, str] = {
+    "resume_older": "The newest resume state was damaged ({reason}); the one before it was used, so a few steps were trained again.",
+    "state_not_saved": "The resume state could not be saved ({reason}); the training goes on and tries again.",
+    "early_stopped": "Stopped after {epochs} epochs without a better validation accuracy; the best epoch's weights are the result.",
 }
 
 

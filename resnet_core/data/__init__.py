@@ -8,20 +8,26 @@ from resnet_core.data.catalog import (
     DatasetStatus,
     data_root,
     dataset_status,
+    display_name,
     fetch,
     get_dataset,
     load_spec,
     load_split,
     load_splits,
+    open_source,
 )
+from resnet_core.data.places import PLACED, PlacedKind
 from resnet_core.data.spec import DataSpec, Split, Splits, denormalize, normalize
+from resnet_core.data.splits import some_images
 
 __all__ = [
     "AUGMENT_WARNINGS",
     "DATASETS",
+    "PLACED",
     "DataSpec",
     "DatasetEntry",
     "DatasetStatus",
+    "PlacedKind",
     "Split",
     "Splits",
     "augment",
@@ -29,6 +35,7 @@ __all__ = [
     "data_root",
     "dataset_status",
     "denormalize",
+    "display_name",
     "fetch",
     "get_dataset",
     "load_spec",
@@ -36,4 +43,6 @@ __all__ = [
     "load_splits",
     "mixup",
     "normalize",
+    "open_source",
+    "some_images",
 ]

@@ -27,6 +27,12 @@ def split_indices(labels: Tensor, config: DataConfig, name: str) -> tuple[Tensor
     return _in_order(train), _in_order(valid)
 
 
+def some_images(available: int, count: int, seed: int) -> Tensor:
+    """Indices of `count` different images (all, where there are fewer), drawn by the seed, in the data set's own order."""
+    drawn = np.random.default_rng(seed).permutation(available)[:count]
+    return torch.from_numpy(np.sort(drawn))
+
+
 def proportional(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
     """`total` shared out in proportion to `counts`: whole numbers, none above its count (largest remainder)."""
     whole = int(counts.sum())

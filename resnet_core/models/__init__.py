@@ -8,6 +8,7 @@ from resnet_core.models.catalog import (
     build_model,
     get_entry,
     model_names,
+    original_spec,
     resnet_plan,
     twin_config,
     twin_name,
@@ -18,6 +19,6 @@ from resnet_core.models.resnet import ResNet, ResNetPlan
 
 __all__ = [
     "MODELS", "Add", "BlockPlace", "Capabilities", "LayerRow", "ModelDescription", "ModelEntry", "ResNet", "ResNetPlan", "ResidualBlock",
-    "ZeroPadding", "block_places", "build_model", "describe", "find_block", "get_entry", "model_names", "part_of", "place_of", "resnet_plan",
+    "ZeroPadding", "block_places", "build_model", "describe", "find_block", "get_entry", "model_names", "original_spec", "part_of", "place_of", "resnet_plan",
     "twin_config", "twin_name",
 ]  # fmt: skip

@@ -116,6 +116,14 @@ def get_entry(name: str) -> ModelEntry:
     return MODELS[name] if name in MODELS else _resnet_entry(name)
 
 
+def original_spec(name: str) -> DataSpec:
+    """The data a network was published for: CIFAR-10 for 6n+2 networks, else ImageNet (names and normalisation left open)."""
+    entry = get_entry(name)
+    channels, side, classes = (3, 224, 1000) if entry.depth in IMAGENET_STAGES else (3, 32, 10)
+    numbers = tuple(str(number) for number in range(classes))
+    return DataSpec(name="original", channels=channels, height=side, width=side, classes=numbers, mean=(0.0,) * 3, std=(1.0,) * 3)
+
+
 def twin_name(name: str) -> str | None:
     """`resnet20` <-> `plain20`; None for networks without a twin."""
     return get_entry(name).twin

@@ -1,0 +1,66 @@
+"""`runs list`, `show`, `delete`."""
+
+import typer
+
+from resnet_core.commands.output import JSON_OPTION, say, write_json, write_table
+
+app = typer.Typer(no_args_is_help=True, help="The store of runs.")
+KEYS = ("run", "name", "model", "dataset", "status", "epoch", "valid_accuracy", "test_accuracy")
+
+
+def _row(run: object) -> dict[str, object]:
+    from resnet_core.runs import Run
+
+    assert isinstance(run, Run)
+    values = {"model": run.model_name, "dataset": run.dataset}
+    return {key: values.get(key, getattr(run, key, None)) for key in KEYS}
+
+
+@app.command("list")
+def list_(as_json: bool = JSON_OPTION) -> None:
+    """All runs, the newest first."""
+    from resnet_core.runs import Store
+
+    rows = [_row(run) for run in Store().runs()]
+    if as_json:
+        write_json(rows)
+    else:
+        write_table(KEYS, [list(row.values()) for row in rows])
+
+
+@app.command()
+def show(run: str, as_json: bool = JSON_OPTION) -> None:
+    """One run: its settings, its epochs, its result, its checkpoints."""
+    from resnet_core.errors import MESSAGES
+    from resnet_core.runs import Store, checkpoints_of, read_epochs
+
+    store = Store()
+    found = store.run(run)
+    error = None if found.error is None else MESSAGES[found.error[0]].format(**found.error[1])
+    epochs = read_epochs(store, run)
+    details = {
+        **_row(found), "note": found.note, "error": error, "device": found.device, "created": found.created, "started": found.started, "ended": found.ended,
+        "steps": found.step, "facts": found.facts, "result": found.result, "checkpoints": checkpoints_of(found.folder), "folder": str(found.folder),
+        "config": found.config.to_dict(), "epochs": epochs,
+    }  # fmt: skip
+    if as_json:
+        write_json(details)
+        return
+    for key in (*KEYS, "error", "checkpoints", "folder"):
+        say(f"{key.replace('_', ' ')}: {details[key]}")
+    columns = ("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "learning_rate", "images_per_second")
+    write_table(columns, [[getattr(row, column) for column in columns] for row in epochs])
+
+
+@app.command()
+def delete(run: str, as_json: bool = JSON_OPTION) -> None:
+    """Remove a run with its weights for good; one that is running must be stopped first."""
+    from resnet_core.runs import Store
+
+    store = Store()
+    store.run(run)
+    store.purge(run)
+    if as_json:
+        write_json({"run": run, "deleted": True})
+    else:
+        say(f"Run {run} is deleted.")

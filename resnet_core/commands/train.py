@@ -1,0 +1,148 @@
+"""`train`: a run here and now, `--resume` one that ended, and `--run`, which the queue calls for a run whose turn it is."""
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from resnet_core.commands.output import Progress, parse_settings, say, write_json
+from resnet_core.errors import MESSAGES, UserError
+
+if TYPE_CHECKING:
+    from resnet_core.runs import Run, Store
+    from resnet_core.training import Event
+
+WAIT_SECONDS = 0.5
+BACKGROUND_NICE = "5"  # the pages stay quick while a training in the background takes every core
+
+
+def train(
+    model: str | None = typer.Option(None, help="network by name, such as resnet20 or plain20"),
+    dataset: str | None = typer.Option(None, help="data set by name, or image-folder:PATH"),
+    settings: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="any setting, such as learning_rate=0.05 or crop_padding=2"),
+    epochs: int | None = typer.Option(None, help="passes over the training split"),
+    device: str = typer.Option("auto", help="auto, cpu, cuda or mps"),
+    name: str | None = typer.Option(None, help="what to call the run"),
+    resume: str | None = typer.Option(None, metavar="RUN", help="go on where this run stopped or died"),
+    run: str | None = typer.Option(None, hidden=True, help="train this run, whose turn it is"),
+    as_json: bool = typer.Option(False, "--json", help="one JSON object per line on stdout"),
+) -> None:
+    """Train a network; the run appears on the dashboard too. Ctrl-C saves and stops; `train --resume RUN` goes on."""
+    from resnet_core.runs import Store, dispatch
+    from resnet_core.runs.worker import execute
+
+    store = Store()
+    if run is not None:
+        os.environ.setdefault("RESNET_NICE", BACKGROUND_NICE)
+        _show_end(execute(store, run), as_json=False)
+        dispatch(store)
+        return
+    if resume is not None:
+        found = store.requeue(resume)
+    else:
+        flat: dict[str, Any] = {"model": model, "dataset": dataset, "epochs": epochs, "device": device, **parse_settings(settings)}
+        found = _create(store, {key: value for key, value in flat.items() if value is not None}, name)
+    _wait_for_turn(store, found)
+    if as_json:
+        write_json({"event": "run", "run": found.run, "name": found.name, "resumed": resume is not None}, line=True)
+    else:
+        say(f"Run {found.run} in {found.folder}")
+    shown = _Shown(as_json)
+    ended = execute(store, found.run, listen=shown.event)
+    shown.end()
+    _show_end(ended, as_json=as_json)
+    dispatch(store)
+    if ended.status == "failed":
+        code, values = ended.error or ("run_failed", {"reason": "unknown"})
+        raise UserError(code, **dict(values)) if code in MESSAGES else RuntimeError(code)
+    if ended.status == "stopped":
+        say(f"Go on with: python -m resnet_core train --resume {ended.run}")
+        raise typer.Exit(130)
+
+
+def _create(store: "Store", flat: dict[str, Any], name: str | None) -> "Run":
+    """The config is checked as far as it can be before a row exists: names, ranges, the data set's presence, the device."""
+    from resnet_core.config import RunConfig
+    from resnet_core.data import open_source
+    from resnet_core.data.catalog import data_root
+    from resnet_core.models import get_entry
+    from resnet_core.training import pick_device
+
+    config: RunConfig = RunConfig.from_flat(flat)
+    get_entry(config.model.model)
+    open_source(config.data, data_root())
+    device = pick_device(config.train.device)
+    return store.create(config, device.type, name=name)
+
+
+def _wait_for_turn(store: "Store", run: "Run") -> None:
+    store.wait_in_person(run.run)
+    told = False
+    try:
+        while store.claim(run.device, run.run) is None:
+            if store.run(run.run).status != "queued":
+                raise UserError("run_not_resumable", run=run.run, status=store.run(run.run).status)
+            if not told:
+                say(f"Run {run.run} waits: the device {run.device} is taken by another run ('python -m resnet_core runs list' shows it).")
+                told = True
+            time.sleep(WAIT_SECONDS)
+    except KeyboardInterrupt:
+        store.send(run.run, "stop")
+        raise
+
+
+class _Shown:
+    """Events for the person at the terminal, or as JSON lines."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json, self.progress, self.total = as_json, Progress(), 0
+
+    def event(self, event: "Event") -> None:
+        from resnet_core.training import EpochDone, Noted, RunStarted, StepDone
+
+        if isinstance(event, RunStarted):
+            self.total = event.total_steps
+        if self.as_json:
+            self._json(event)
+        elif isinstance(event, RunStarted):
+            say(
+                f"{event.parameters:,} parameters, {event.train_images:,} training and {event.valid_images:,} validation images, "
+                f"{event.epochs} epochs of {event.steps_per_epoch} steps on {event.device}, {event.precision} {event.memory_format}"
+            )
+        elif isinstance(event, StepDone):
+            self.progress.show(f"step {event.step} of {self.total}  loss {event.loss:.4f}  {event.images_per_second:.0f} images/s")
+        elif isinstance(event, EpochDone):
+            self.progress.end()
+            say(
+                f"epoch {event.epoch}: train loss {event.train_loss:.4f}, accuracy {event.train_accuracy:.2%}; valid loss {event.valid_loss:.4f}, "
+                f"accuracy {event.valid_accuracy:.2%}{' (best)' if event.best else ''}; {event.images_per_second:.0f} images/s"
+            )
+        elif isinstance(event, Noted):
+            from resnet_core.errors import NOTES
+
+            say(NOTES[event.code].format(**event.values))
+
+    def _json(self, event: "Event") -> None:
+        from resnet_core.training import EpochDone, Noted, RunStarted, StepDone
+
+        names = {RunStarted: "start", StepDone: "step", EpochDone: "epoch", Noted: "note"}
+        if type(event) not in names:
+            return
+        values = {key: value for key, value in vars(event).items() if key != "block_statistics"}
+        if "learning_rate" in values:
+            values["lr"] = values["learning_rate"]
+        write_json({"event": names[type(event)], **values}, line=True)
+
+    def end(self) -> None:
+        self.progress.end()
+
+
+def _show_end(run: "Run", *, as_json: bool) -> None:
+    keys = ("test_accuracy", "test_loss", "test_images", "tested", "weights_sha256", "seconds", "peak_memory")
+    if as_json:
+        write_json({"event": "end", "run": run.run, "status": run.status, **{key: run.result.get(key) for key in keys}}, line=True)
+    elif run.test_accuracy is not None:
+        say(f"{run.status}: {run.test_accuracy:.2%} of {run.result['test_images']:,} test images right, {run.result['seconds']:.0f} s")
+    else:
+        say(f"{run.status}")

@@ -1,0 +1,127 @@
+"""A checkpoint: weights as safetensors, with config, data spec and metrics in the file's own metadata.
+
+It can be opened without running code. The weights' hash stands in the metadata, so a changed byte is noticed.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load as parse_safetensors
+from safetensors.torch import save as to_safetensors
+from torch import Tensor, nn
+
+from resnet_core.config import RunConfig
+from resnet_core.data import DataSpec
+from resnet_core.errors import UserError
+from resnet_core.models import build_model
+from resnet_core.runs.files import write_atomically
+from resnet_core.runs.hashing import weights_sha256
+
+FORMAT = "residual-lens-1"
+SUFFIX = ".safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What a checkpoint says of itself; `load_model` reads the weights.
+
+    `name` is what people and links call it: a shipped name, a run (with `@best`, `@epoch-3`, ... for others than its last), or a path.
+    `metrics` holds at least epoch and step, and valid_accuracy, test_accuracy where they were measured.
+    """
+
+    name: str
+    path: Path
+    config: RunConfig
+    spec: DataSpec
+    weights_sha256: str
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model_name(self) -> str:
+        return self.config.model.model
+
+
+def save_checkpoint(path: Path, weights: Mapping[str, Tensor], config: RunConfig, spec: DataSpec, metrics: Mapping[str, Any]) -> str:
+    """Write atomically; returns the weights' hash. Tensors may live on any device and in any memory order."""
+    plain = {
+        name: tensor.detach().to("cpu", memory_format=torch.contiguous_format, copy=True).contiguous() for name, tensor in weights.items()
+    }
+    sha256 = weights_sha256(plain)
+    metadata = {
+        "format": FORMAT,
+        "config": config.to_json(),
+        "spec": json.dumps(spec.to_dict()),
+        "metrics": json.dumps(dict(metrics)),
+        "weights_sha256": sha256,
+    }
+    write_atomically(path, to_safetensors(plain, metadata=metadata))
+    return sha256
+
+
+def read_checkpoint(path: Path, name: str | None = None) -> Checkpoint:
+    """The description without the weights. Raises file_missing, checkpoint_damaged, or checkpoint_foreign for another program's file."""
+    if not path.is_file():
+        raise UserError("file_missing", path=path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError("checkpoint_damaged", path=path, reason=_reason(path, error)) from error
+    if metadata.get("format") != FORMAT:
+        raise UserError("checkpoint_foreign", path=path, reason=f"its format is {metadata.get('format', 'not given')!r}, not {FORMAT!r}")
+    try:
+        return Checkpoint(
+            name=name or str(path),
+            path=path,
+            config=RunConfig.from_json(metadata["config"]),
+            spec=DataSpec.from_dict(json.loads(metadata["spec"])),
+            metrics=json.loads(metadata["metrics"]),
+            weights_sha256=metadata["weights_sha256"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError("checkpoint_damaged", path=path, reason=f"its metadata: {error}") from error
+
+
+def load_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The weights on the CPU, checked against the hash in the metadata."""
+    try:
+        weights = parse_safetensors(checkpoint.path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError("file_missing", path=checkpoint.path) from error
+    except (SafetensorError, OSError, ValueError) as error:
+        raise UserError("checkpoint_damaged", path=checkpoint.path, reason=_reason(checkpoint.path, error)) from error
+    if weights_sha256(weights) != checkpoint.weights_sha256:
+        raise UserError("checkpoint_damaged", path=checkpoint.path, reason="its weights are not the ones that were saved")
+    return weights
+
+
+def load_model(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> nn.Module:
+    """The network with the checkpoint's weights, in eval mode; a fresh object that the caller may hook and change."""
+    model = build_model(checkpoint.config.model, checkpoint.spec, seed=None)
+    try:
+        model.load_state_dict(load_weights(checkpoint))
+    except RuntimeError as error:
+        raise UserError("checkpoint_damaged", path=checkpoint.path, reason="its weights do not fit its network") from error
+    return model.to(device).eval()
+
+
+def initial_model(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> nn.Module:
+    """The same network before its first step, drawn again from its seed, in eval mode."""
+    return build_model(checkpoint.config.model, checkpoint.spec, seed=checkpoint.config.train.seed, device=device).eval()
+
+
+def require_channels(checkpoint: Checkpoint, channels: int) -> None:
+    """Raise checkpoint_channels unless the network takes images with so many channels."""
+    if checkpoint.spec.channels != channels:
+        raise UserError("checkpoint_channels", name=checkpoint.name, have=checkpoint.spec.channels, need=channels)
+
+
+def _reason(path: Path, error: Exception) -> str:
+    if path.is_file() and path.stat().st_size == 0:
+        return "the file is empty"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

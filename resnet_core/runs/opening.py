@@ -1,0 +1,54 @@
+"""A checkpoint by whatever people call it: a shipped name, a run, a run's other checkpoint (`RUN@best`), or a path."""
+
+from pathlib import Path
+
+from resnet_core.errors import UserError, nearest
+from resnet_core.runs.checkpoint import SUFFIX, Checkpoint, read_checkpoint
+from resnet_core.runs.store import Store
+
+SHIPPED = Path(__file__).parents[2] / "checkpoints"
+
+
+def shipped_names() -> tuple[str, ...]:
+    """Stems of the files under checkpoints/, in the order of their names."""
+    return tuple(sorted(file.stem for file in SHIPPED.glob(f"*{SUFFIX}")))
+
+
+def model_card(name: str) -> Path | None:
+    """The card of a shipped checkpoint, where there is one."""
+    file = SHIPPED / f"{name}.md"
+    return file if file.is_file() else None
+
+
+def find_checkpoint(name: str, *, store: Store | None = None) -> Checkpoint:
+    """Raises checkpoint_missing with the nearest names, and what read_checkpoint raises."""
+    if name in shipped_names():
+        return read_checkpoint(SHIPPED / f"{name}{SUFFIX}", name)
+    path = Path(name)
+    if path.suffix == SUFFIX or path.is_file():
+        return read_checkpoint(path)
+    store = store or Store()
+    run, _, which = name.partition("@")
+    if store.exists(run):
+        return read_checkpoint(_file_of(store, run, which or None), name)
+    raise UserError("checkpoint_missing", value=name, hint=nearest(name, [*shipped_names(), *(r.run for r in store.runs())]))
+
+
+def _file_of(store: Store, run: str, which: str | None) -> Path:
+    """A run's result: what its test was measured on, else its last epoch."""
+    found = store.run(run)
+    kept = checkpoints_of(found.folder)
+    if which is None:
+        which = str(found.result.get("tested", "last"))
+        if which not in kept:
+            raise UserError("checkpoint_no_weights", run=run)
+    if which not in kept:
+        raise UserError("checkpoint_missing", value=f"{run}@{which}", hint=nearest(which, kept) if kept else "it has none yet")
+    return found.folder / f"{which}{SUFFIX}"
+
+
+def checkpoints_of(folder: Path) -> tuple[str, ...]:
+    """Names of the checkpoints that a run keeps: first, epoch-N in order, last, best."""
+    names = {file.stem for file in folder.glob(f"*{SUFFIX}") if not file.name.startswith(".")}
+    epochs = sorted((name for name in names if name.startswith("epoch-")), key=lambda name: int(name.removeprefix("epoch-")))
+    return tuple(name for name in ("first", *epochs, "last", "best") if name in names)
