@@ -4,6 +4,7 @@ A cached network is never handed out: whoever inspects gets a copy of its own, s
 """
 
 import copy
+import dataclasses
 from pathlib import Path
 
 import streamlit as st
@@ -11,6 +12,7 @@ from torch import nn
 
 from resnet_core.config import DataConfig
 from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split
+from resnet_core.models import block_places, build_model, get_entry
 from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, load_model
 
 STAND_INS = {"mnist": "mnist-mini"}  # same official test images, always here
@@ -47,6 +49,35 @@ def own_model(checkpoint: Checkpoint, *, initial: bool = False) -> nn.Module:
     return copy.deepcopy(_shared_model(file_state(checkpoint), initial, checkpoint))
 
 
+def require_whole(checkpoint: Checkpoint) -> None:
+    """Raises checkpoint_damaged unless the weights can be opened; they are kept for `own_model`."""
+    _shared_model(file_state(checkpoint), False, checkpoint)
+
+
+def has_blocks(checkpoint: Checkpoint) -> bool:
+    return get_entry(checkpoint.model_name).capabilities(checkpoint.config.model, checkpoint.spec).has_blocks
+
+
+def has_shortcuts(checkpoint: Checkpoint) -> bool:
+    return get_entry(checkpoint.model_name).capabilities(checkpoint.config.model, checkpoint.spec).has_shortcuts
+
+
+def block_names(checkpoint: Checkpoint) -> tuple[str, ...]:
+    """Paths of all blocks in the order of the forward pass; empty for a network without blocks."""
+    return _block_names(file_state(checkpoint), checkpoint)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _block_names(state: tuple[str, float], _checkpoint: Checkpoint) -> tuple[str, ...]:
+    model = build_model(_checkpoint.config.model, _checkpoint.spec, seed=None, device="meta")
+    return tuple(place.name for place in block_places(model))
+
+
+def same_images(one: str, other: str) -> bool:
+    """Whether two data sets share their test images."""
+    return STAND_INS.get(one, one) == STAND_INS.get(other, other)
+
+
 def images_for(checkpoint: Checkpoint) -> str:
     """The data set to show a checkpoint on: its own, or one that has the same test images when its own is not on this machine."""
     own = checkpoint.config.data.dataset
@@ -59,3 +90,18 @@ def images_for(checkpoint: Checkpoint) -> str:
 def split_images(dataset: str, split: str, image_size: int | None = None) -> tuple[DataSpec, Split]:
     """One split as read-only tensors, shared by all sessions."""
     return load_split(DataConfig(dataset=dataset, image_size=image_size), split)
+
+
+def checkpoint_images(checkpoint: Checkpoint, dataset: str, split: str) -> tuple[DataSpec, Split]:
+    """One split as the checkpoint's own training cut and resized it; another data set is brought to the network's size."""
+    config = dataclasses.replace(checkpoint.config.data, dataset=dataset)
+    if split == "test":  # never cut: one copy for all networks
+        config = DataConfig(dataset=dataset, image_size=config.image_size)
+    if dataset not in (checkpoint.config.data.dataset, STAND_INS.get(checkpoint.config.data.dataset)):
+        config = dataclasses.replace(config, image_size=checkpoint.spec.height)
+    return _cut_images(config, split)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _cut_images(config: DataConfig, split: str) -> tuple[DataSpec, Split]:
+    return load_split(config, split)

@@ -1,0 +1,23 @@
+"""Numbers as people read them, in the reader's language."""
+
+from dashboard.i18n import t
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `3 min 20 s`, `2 h 05 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return t("time.seconds", seconds=whole)
+    if whole < 3600:
+        return t("time.minutes", minutes=whole // 60, seconds=whole % 60)
+    return t("time.hours", hours=whole // 3600, minutes=whole % 3600 // 60)
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """`99.41%`, and a dash where nothing was measured yet."""
+    return "–" if share is None else f"{100 * share:.{digits}f}%"
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """So many significant digits, or a dash."""
+    return "–" if value is None else f"{value:.{digits}g}"

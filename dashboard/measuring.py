@@ -1,0 +1,86 @@
+"""What pages measure on a checkpoint, each kept per file, image and block: looking again costs nothing.
+
+The numbers are resnet_core's; here they only get a copy of the network of their own and a place in a bounded cache.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import streamlit as st
+import torch
+from numpy.typing import NDArray
+
+from dashboard.loading import checkpoint_images, file_state, own_model
+from dashboard.state import ImageChoice
+from resnet_core.data import normalize, some_images
+from resnet_core.errors import UserError
+from resnet_core.inspection import BlockMaps, BlockStatistics, block_maps, residual_statistics
+from resnet_core.runs import Checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class PickedImage:
+    """One image of a split: pixels uint8 (H, W) or (H, W, 3), its label and the name of the label's class."""
+
+    pixels: NDArray[np.uint8]
+    label: int
+    class_name: str
+
+
+def picked_image(checkpoint: Checkpoint, choice: ImageChoice) -> PickedImage:
+    """Raises index_out_of_range, and what opening the split raises."""
+    spec, split = checkpoint_images(checkpoint, choice.dataset, choice.split)
+    if not 0 <= choice.index < len(split):
+        raise UserError("index_out_of_range", name=choice.dataset, split=choice.split, value=choice.index, last=len(split) - 1)
+    label = int(split.labels[choice.index])
+    return PickedImage(pixels=pixels_of(split.images[choice.index]), label=label, class_name=spec.classes[label])
+
+
+def pixels_of(image: torch.Tensor) -> NDArray[np.uint8]:
+    """uint8 (C, H, W) -> (H, W) or (H, W, 3), as pictures are drawn."""
+    array = image.cpu().numpy()
+    return array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0))
+
+
+def network_input(checkpoint: Checkpoint, choice: ImageChoice) -> torch.Tensor:
+    """The image as the network gets it: normalised (1, C, H, W)."""
+    _, split = checkpoint_images(checkpoint, choice.dataset, choice.split)
+    return normalize(split.images[choice.index : choice.index + 1], checkpoint.spec)
+
+
+def probabilities(checkpoint: Checkpoint, choice: ImageChoice) -> NDArray[np.float32]:
+    """(K,) of the network's classes."""
+    return _probabilities(file_state(checkpoint), str(choice), checkpoint, choice)
+
+
+@st.cache_data(max_entries=256, show_spinner=False)
+def _probabilities(state: tuple[str, float], image: str, _checkpoint: Checkpoint, _choice: ImageChoice) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        logits = own_model(_checkpoint)(network_input(_checkpoint, _choice))
+    return logits.float().softmax(1)[0].cpu().numpy()
+
+
+def maps_of(checkpoint: Checkpoint, choice: ImageChoice, block: str) -> BlockMaps:
+    """x, F(x), shortcut, sum and output of one block."""
+    return _maps(file_state(checkpoint), str(choice), block, checkpoint, choice)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _maps(state: tuple[str, float], image: str, block: str, _checkpoint: Checkpoint, _choice: ImageChoice) -> BlockMaps:
+    return block_maps(own_model(_checkpoint), network_input(_checkpoint, _choice), block)
+
+
+def statistics_of(
+    checkpoint: Checkpoint, dataset: str, split: str, *, count: int, seed: int, initial: bool = False
+) -> tuple[BlockStatistics, ...]:
+    """Every block over `count` images drawn by `seed`, in eval mode; with `initial`, of the network before its first step."""
+    return _statistics(file_state(checkpoint), dataset, split, count, seed, initial, checkpoint)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _statistics(
+    state: tuple[str, float], dataset: str, split: str, count: int, seed: int, initial: bool, _checkpoint: Checkpoint
+) -> tuple[BlockStatistics, ...]:
+    _, images = checkpoint_images(_checkpoint, dataset, split)
+    chosen = images.take(some_images(len(images), count, seed))
+    return residual_statistics(own_model(_checkpoint, initial=initial), normalize(chosen.images, _checkpoint.spec))
