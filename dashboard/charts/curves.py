@@ -13,10 +13,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.charts.theme import SERIES, NetworkStyle
+from dashboard.charts.theme import REFERENCE, SERIES, NetworkStyle
 
 MOST_POINTS = 1500  # per curve; more than the pixels it is drawn on
-CURVE_COLUMNS = ["curve", "x", "y"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,66 +49,115 @@ def thinned(x: Sequence[float], y: Sequence[float]) -> tuple[NDArray[np.float64]
     return xs[kept], ys[kept]
 
 
-def loss_curves(curves: Sequence[Curve], *, x_title: str, y_title: str, height: int = 260, log: bool = False) -> alt.LayerChart:
-    """Per step: the raw loss faint, its moving average above it."""
-    raw = _table([(curve, curve.y) for curve in curves])
-    mean = _table([(curve, smoothed(curve.y)) for curve in curves])
-    faint = _lines(raw, curves, x_title, y_title, log=log, opacity=0.3, width=1)
-    bold = _lines(mean, curves, x_title, y_title, log=log, width=2)
-    return _layered("loss", [faint, bold], height)
+def loss_curves(
+    curves: Sequence[Curve], *, x_title: str, y_title: str, height: int = 240, log: bool = False, x_end: float | None = None
+) -> alt.LayerChart:
+    """Per step: the raw loss faint, its moving average above it. `x_end` keeps the axis still while the curve grows."""
+    look = _Axes(x_title=x_title, y_title=y_title, log=log, x_end=x_end)
+    raw = _lines(_table([(curve, curve.y) for curve in curves]), curves, look, opacity=0.3, width=1)
+    mean = _lines(_table([(curve, smoothed(curve.y)) for curve in curves]), curves, look, width=2)
+    return _layered("loss", [raw, mean], height)
+
+
+def epoch_curves(
+    train: Sequence[Curve],
+    valid: Sequence[Curve],
+    *,
+    name: str,
+    x_title: str,
+    y_title: str,
+    height: int = 190,
+    percent: bool = False,
+    x_end: float | None = None,
+) -> alt.LayerChart:
+    """Per epoch: training thin and faint, validation with points. Both sequences name the same networks in the same order."""
+    look = _Axes(x_title=x_title, y_title=y_title, percent=percent, x_end=x_end)
+    thin = _lines(_table([(curve, curve.y) for curve in train]), train, look, opacity=0.55, width=1.2)
+    data = _table([(curve, curve.y) for curve in valid])
+    return _layered(name, [thin, _lines(data, valid, look, width=2), _lines(data, valid, look, marks=True)], height)
 
 
 def line_curves(
-    curves: Sequence[Curve], *, x_title: str, y_title: str, height: int = 200, log: bool = False, points: bool = False
+    curves: Sequence[Curve], *, name: str, x_title: str, y_title: str, height: int = 190, log: bool = False, x_end: float | None = None
 ) -> alt.LayerChart:
-    """Curves as they are: the learning rate, or one point per epoch with `points`."""
-    data = _table([(curve, curve.y) for curve in curves])
-    layers: list[alt.Chart] = [_lines(data, curves, x_title, y_title, log=log, width=2)]
-    if points:
-        layers.append(_lines(data, curves, x_title, y_title, log=log, marks=True))
-    return _layered("lines", layers, height)
+    """Curves as they are, such as the learning rate, which is never smoothed."""
+    look = _Axes(x_title=x_title, y_title=y_title, log=log, x_end=x_end)
+    return _layered(name, [_lines(_table([(curve, curve.y) for curve in curves]), curves, look, width=2)], height)
 
 
 def stage_curves(
-    curves: Sequence[tuple[str, Sequence[float], Sequence[float]]], *, x_title: str, y_title: str, height: int = 200
+    curves: Sequence[tuple[str, Sequence[float], Sequence[float]]],
+    *,
+    x_title: str,
+    y_title: str,
+    height: int = 190,
+    x_end: float | None = None,
 ) -> alt.LayerChart:
     """The gradient norm of every part (name, x, y) on a logarithmic scale."""
     styled = [Curve(name=name, style=NetworkStyle(color=SERIES[i % len(SERIES)]), x=x, y=y) for i, (name, x, y) in enumerate(curves)]
-    return line_curves(styled, x_title=x_title, y_title=y_title, height=height, log=True)
+    return line_curves(styled, name="stages", x_title=x_title, y_title=y_title, height=height, log=True, x_end=x_end)
+
+
+def sparkline(y: Sequence[float], *, x_title: str, y_title: str, height: int = 110) -> alt.Chart:
+    """One quiet curve over its own index: a schedule before the start."""
+    x, values = thinned(range(len(y)), y)
+    look = _Axes(x_title=x_title, y_title=y_title, x_end=max(len(y) - 1, 1))
+    data = pd.DataFrame({"x": x, "y": values})
+    return alt.Chart(data).mark_line(color=REFERENCE, strokeWidth=2).encode(x=look.x(), y=look.y(zero=True)).properties(height=height)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Axes:
+    """Titles and scales of a chart. With `x_end` the horizontal axis runs from 0 to there from the first point on."""
+
+    x_title: str
+    y_title: str
+    log: bool = False
+    percent: bool = False
+    x_end: float | None = None
+
+    def x(self) -> alt.X:
+        domain = {} if self.x_end is None else {"domain": [0, self.x_end]}
+        return alt.X("x:Q", title=self.x_title, scale=alt.Scale(nice=False, zero=False, **domain), axis=alt.Axis(tickMinStep=1, grid=False))
+
+    def y(self, *, zero: bool = False) -> alt.Y:
+        axis = alt.Axis(format=".0%") if self.percent else alt.Axis(format="~g" if not self.log else ".0e", tickCount=5)
+        return alt.Y("y:Q", title=self.y_title, scale=alt.Scale(type="log" if self.log else "linear", zero=zero), axis=axis)
 
 
 def _table(curves: Sequence[tuple[Curve, Any]]) -> pd.DataFrame:
     frames = []
     for curve, values in curves:
         x, y = thinned(curve.x, values)
-        frames.append(pd.DataFrame({"curve": curve.name, "x": x, "y": y}))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=CURVE_COLUMNS)
+        if len(x):
+            frames.append(pd.DataFrame({"curve": curve.name, "x": x, "y": y}))
+    return (
+        pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame({"curve": pd.Series(dtype=str), "x": pd.Series(dtype=float), "y": pd.Series(dtype=float)})
+    )
 
 
 def _lines(
-    data: pd.DataFrame,
-    curves: Sequence[Curve],
-    x_title: str,
-    y_title: str,
-    *,
-    log: bool,
-    opacity: float = 1.0,
-    width: float = 2.0,
-    marks: bool = False,
+    data: pd.DataFrame, curves: Sequence[Curve], look: _Axes, *, opacity: float = 1.0, width: float = 2.0, marks: bool = False
 ) -> alt.Chart:
     names = [curve.name for curve in curves]
-    chart = alt.Chart(data[data["y"] > 0] if log else data)
-    drawn = chart.mark_point(size=26, filled=True) if marks else chart.mark_line(opacity=opacity, strokeWidth=width, interpolate="linear")
+    chart = alt.Chart(data[data["y"] > 0] if look.log else data)
+    drawn = chart.mark_point(size=26, filled=True, opacity=1) if marks else chart.mark_line(opacity=opacity, strokeWidth=width)
     encodings: dict[str, Any] = {
-        "x": alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickMinStep=1, grid=False)),
-        "y": alt.Y("y:Q", title=y_title, scale=alt.Scale(type="log" if log else "linear", zero=False)),
+        "x": look.x(),
+        "y": look.y(),
         "color": alt.Color(
             "curve:N",
             title=None,
             scale=alt.Scale(domain=names, range=[curve.style.color for curve in curves]),
-            legend=alt.Legend(orient="top") if len(names) > 1 else None,
+            legend=alt.Legend(orient="top", symbolType="stroke", symbolStrokeWidth=3, labelLimit=260) if len(names) > 1 else None,
         ),
-        "tooltip": [alt.Tooltip("curve:N", title=" "), alt.Tooltip("x:Q", title=x_title), alt.Tooltip("y:Q", title=y_title, format=".4g")],
+        "tooltip": [
+            alt.Tooltip("curve:N", title=" "),
+            alt.Tooltip("x:Q", title=look.x_title),
+            alt.Tooltip("y:Q", title=look.y_title, format=".2%" if look.percent else ".4g"),
+        ],
     }
     if not marks:
         dashes = [list(curve.style.dash) or [1, 0] for curve in curves]

@@ -1,5 +1,6 @@
 """Feature maps side by side: one shared scale centred on 0, one colour bar, and a zoom that moves all of them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,15 @@ from dashboard.charts.theme import DIVERGING, settled, symmetric_limit
 
 @dataclass(frozen=True, kw_only=True)
 class MapPanel:
-    """One picture: values (H, W), or None with a `note` that says why there is nothing (a plain network has no shortcut)."""
+    """One picture: values (H, W), or None with a `note` that says why there is nothing (a plain network has no shortcut).
+
+    `texts` (rows of texts, as many as values) replace the plain value under the cursor.
+    """
 
     title: str
     values: NDArray[np.floating] | None
     note: str = ""
+    texts: Sequence[Sequence[str]] | None = None
 
 
 def linked_maps(panels: Sequence[MapPanel], *, value_title: str, limit: float | None = None, height: int = 330) -> go.Figure:
@@ -62,8 +67,22 @@ def _draw(figure: go.Figure, panel: MapPanel, place: int, rows: int, columns: in
             y0=dy / 2,
             dy=dy,
             coloraxis="coloraxis",
-            hovertemplate=f"{panel.title}<br>{value_title}: %{{z:.3g}}<extra></extra>",
+            text=panel.texts,
+            hovertemplate=f"{panel.title}<br>{value_title}: %{{z:.3g}}<extra></extra>" if panel.texts is None else "%{text}<extra></extra>",
         ),
         row=1,
         col=place,
     )
+
+
+def tiled(channels: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(C, H, W) -> one sheet of all channels, row by row, with one empty (NaN) line between them."""
+    count, height, width = channels.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    sheet = np.full((rows * (height + 1) - 1, columns * (width + 1) - 1), np.nan, dtype=np.float32)
+    for place, channel in enumerate(channels):
+        row, column = divmod(place, columns)
+        top, left = row * (height + 1), column * (width + 1)
+        sheet[top : top + height, left : left + width] = channel
+    return sheet

@@ -1,13 +1,16 @@
 """The strip of all blocks: one bar per block, stages as bands, and the same network at initialisation behind."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard.charts.theme import BAND, REFERENCE, SELECTED, NetworkStyle, settled
+
+ERROR_BAR = "rgba(100, 110, 122, 0.9)"  # between the bars' colours and either page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +24,14 @@ class StripBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class StripRow:
-    """One measurement over all blocks; None where a block has none. `reference` is the same at initialisation."""
+    """One measurement over all blocks; None where a block has none. `reference` is the same at initialisation, `spread` the standard
+    deviation over images, `guide` a line to compare with inside each stage."""
 
     title: str
     values: Sequence[float | None]
+    spread: Sequence[float | None] | None = None
     reference: Sequence[float | None] | None = None
+    guide: Sequence[float | None] | None = None
     range: tuple[float, float] | None = None
     digits: str = ".2f"
 
@@ -37,77 +43,105 @@ def block_strip(
     style: NetworkStyle,
     value_label: str,
     reference_label: str,
+    guide_label: str,
     stage_label: str,
     selected: str | None = None,
-    row_height: int = 120,
+    row_height: int = 112,
 ) -> go.Figure:
     """Rows of measurements under each other over the same blocks. `stage_label` has a {stage}; points carry the block's name."""
-    figure = make_subplots(rows=len(rows), cols=1, shared_xaxes=True, vertical_spacing=0.09)
-    places = list(range(len(blocks)))
+    figure = make_subplots(rows=len(rows), cols=1, shared_xaxes=True, vertical_spacing=0.12 / max(1, len(rows) - 1))
+    looks = _Looks(style=style, value_label=value_label, reference_label=reference_label, guide_label=guide_label)
     for number, row in enumerate(rows, start=1):
-        _draw_row(figure, number, row, blocks, style, value_label, reference_label, selected)
+        _draw_row(figure, number, row, blocks, looks, selected)
     _mark_stages(figure, blocks, stage_label, len(rows))
+    # The axis counts the blocks within their stage; every second or fifth one where there are many.
+    step = 1 if len(blocks) <= 30 else 2 if len(blocks) <= 60 else 5
+    shown = [place for place in range(len(blocks)) if (_number_in_stage(blocks, place) - 1) % step == 0]
     figure.update_xaxes(range=[-0.6, len(blocks) - 0.4], showgrid=False, zeroline=False, fixedrange=True, showticklabels=False)
     figure.update_xaxes(
-        tickvals=places, ticktext=[_number_in_stage(blocks, place) for place in places], showticklabels=True, row=len(rows), col=1
+        tickvals=shown, ticktext=[str(_number_in_stage(blocks, place)) for place in shown], showticklabels=True, row=len(rows), col=1
     )
-    figure.update_yaxes(fixedrange=True, zeroline=True, rangemode="tozero")
+    figure.update_yaxes(fixedrange=True, zeroline=True, nticks=5)
     figure.update_layout(barmode="overlay", bargap=0.35, hovermode="x")
-    return settled(figure, height=row_height * len(rows) + 70, top=48, left=50, bottom=24).update_layout(dragmode=False)
+    settled(figure, height=row_height * len(rows) + 72, top=48, left=60, bottom=24)
+    # The legend stands above the names of the stages.
+    return figure.update_layout(dragmode=False, legend={"y": 1.0, "yref": "container", "yanchor": "top"})
 
 
-def _draw_row(
-    figure: go.Figure,
-    number: int,
-    row: StripRow,
-    blocks: Sequence[StripBlock],
-    style: NetworkStyle,
-    value_label: str,
-    reference_label: str,
-    selected: str | None,
-) -> None:
-    names, labels = [block.name for block in blocks], [block.label for block in blocks]
-    hover = f"%{{text}}<br>{row.title}: %{{y:{row.digits}}}<extra>%{{fullData.name}}</extra>"
-    figure.add_trace(
-        go.Bar(
-            x=list(range(len(blocks))),
-            y=list(row.values),
-            customdata=names,
-            text=labels,
-            textposition="none",
-            name=value_label,
-            legendgroup="value",
-            showlegend=number == 1,
-            marker={"color": [SELECTED if name == selected else style.color for name in names]},
-            hovertemplate=hover,
-        ),
-        row=number,
-        col=1,
+@dataclass(frozen=True, kw_only=True)
+class _Looks:
+    style: NetworkStyle
+    value_label: str
+    reference_label: str
+    guide_label: str
+
+
+def _draw_row(figure: go.Figure, number: int, row: StripRow, blocks: Sequence[StripBlock], looks: _Looks, selected: str | None) -> None:
+    names = [block.name for block in blocks]
+    common = {
+        "x": list(range(len(blocks))),
+        "customdata": names,
+        "text": [block.label for block in blocks],
+        "hovertemplate": f"%{{text}}<br>{row.title}: %{{y:{row.digits}}}<extra>%{{fullData.name}}</extra>",
+    }
+    bars = go.Bar(
+        y=list(row.values),
+        textposition="none",
+        name=looks.value_label,
+        legendgroup="value",
+        showlegend=number == 1,
+        marker={"color": [SELECTED if name == selected else looks.style.color for name in names]},
+        unselected={"marker": {"opacity": 1}},  # the click chooses a block; the colour says which
+        error_y={"type": "data", "array": list(row.spread), "thickness": 1, "width": 3, "color": ERROR_BAR} if row.spread else None,
+        **common,
     )
+    figure.add_trace(bars, row=number, col=1)
     if row.reference is not None:
-        figure.add_trace(
-            go.Scatter(
-                x=list(range(len(blocks))),
-                y=list(row.reference),
-                customdata=names,
-                text=labels,
-                mode="markers",
-                name=reference_label,
-                legendgroup="reference",
-                showlegend=number == 1,
-                marker={"symbol": "line-ew", "size": 22, "line": {"width": 2.5, "color": REFERENCE}},
-                hovertemplate=hover,
-            ),
-            row=number,
-            col=1,
-        )
-    figure.update_yaxes(title={"text": row.title, "standoff": 4}, range=row.range, row=number, col=1)
+        figure.add_trace(_reference(row.reference, looks.reference_label, common, number), row=number, col=1)
+    if row.guide is not None:
+        for place, (start, end) in enumerate(_stage_ends(blocks)):
+            figure.add_trace(_guide(row.guide, start, end, looks.guide_label, first=place == 0), row=number, col=1)
+    figure.update_yaxes(title={"text": row.title, "standoff": 4}, range=row.range, rangemode="tozero", row=number, col=1)
+
+
+def _reference(values: Sequence[float | None], label: str, common: Mapping[str, Any], number: int) -> go.Scatter:
+    return go.Scatter(
+        y=list(values),
+        mode="markers",
+        name=label,
+        legendgroup="reference",
+        showlegend=number == 1,
+        marker={"symbol": "line-ew", "size": 22, "line": {"width": 2.5, "color": REFERENCE}},
+        unselected={"marker": {"opacity": 1}},
+        **common,
+    )
+
+
+def _guide(values: Sequence[float | None], start: int, end: int, label: str, *, first: bool) -> go.Scatter:
+    return go.Scatter(
+        x=list(range(start, end)),
+        y=list(values[start:end]),
+        mode="lines",
+        name=label,
+        legendgroup="guide",
+        showlegend=first,
+        hoverinfo="skip",
+        line={"dash": "dot", "width": 1.5, "color": REFERENCE},
+    )
+
+
+def _stage_ends(blocks: Sequence[StripBlock]) -> list[tuple[int, int]]:
+    ends, start = [], 0
+    for _, members in itertools.groupby(blocks, key=lambda block: block.stage):
+        end = start + len(list(members))
+        ends.append((start, end))
+        start = end
+    return ends
 
 
 def _mark_stages(figure: go.Figure, blocks: Sequence[StripBlock], stage_label: str, rows: int) -> None:
-    start = 0
-    for stage, members in itertools.groupby(blocks, key=lambda block: block.stage):
-        end = start + len(list(members))
+    for start, end in _stage_ends(blocks):
+        stage = blocks[start].stage
         if stage % 2 == 0:
             figure.add_vrect(x0=start - 0.5, x1=end - 0.5, fillcolor=BAND, line_width=0, layer="below", row="all", col=1)
         figure.add_annotation(
@@ -120,8 +154,7 @@ def _mark_stages(figure: go.Figure, blocks: Sequence[StripBlock], stage_label: s
             showarrow=False,
             opacity=0.75,
         )
-        start = end
 
 
-def _number_in_stage(blocks: Sequence[StripBlock], place: int) -> str:
-    return str(sum(block.stage == blocks[place].stage for block in blocks[: place + 1]))
+def _number_in_stage(blocks: Sequence[StripBlock], place: int) -> int:
+    return sum(block.stage == blocks[place].stage for block in blocks[: place + 1])

@@ -68,3 +68,19 @@ def settled(figure: go.Figure, *, height: int, top: int = 30, bottom: int = 10, 
         dragmode="zoom",
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.0, "xanchor": "left", "x": 0.0, "bgcolor": TRANSPARENT},
     )
+
+
+MORE_RESNET = (RESNET, "#1B4F8A", "#6FB1E0", "#0E7C86")
+MORE_PLAIN = (PLAIN, "#A3470F", "#F0A868", "#B5892B")
+
+
+def network_styles(models: Sequence[str]) -> list[NetworkStyle]:
+    """Looks of several networks in one chart: the first of each family in its own colour, further ones in shades of it."""
+    counts = {True: 0, False: 0}
+    styles = []
+    for model in models:
+        plain = model.startswith("plain")
+        shades = MORE_PLAIN if plain else MORE_RESNET
+        styles.append(NetworkStyle(color=shades[counts[plain] % len(shades)], dash=network_style(model).dash))
+        counts[plain] += 1
+    return styles

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 CODE = [ROOT / "app.py", *(ROOT / "pages").glob("*.py"), *(ROOT / "dashboard").rglob("*.py")]
 
 # Keys that code composes: t(f"page.{section}.title"). A new composed family is added here on purpose.
-COMPOSED = ("error.", "note.", "phrase.", "page.")
+COMPOSED = ("error.", "note.", "phrase.", "page.", "setting.", "unit.", "status.", "warning.")
 
 
 def placeholders(sentence: str) -> set[str]:

@@ -1,0 +1,19 @@
+"""Choose data, networks and a recipe; start; watch every step."""
+
+import streamlit as st
+
+from dashboard.bootstrap import bootstrap
+from dashboard.components.train_form import training_form
+from dashboard.components.training_start import start_button
+from dashboard.components.training_view import training_view
+
+bootstrap("train")
+form, live = st.columns([1, 2.5], gap="medium")
+with form:
+    place = st.container()
+    with st.container():
+        wish = training_form()
+    with place:
+        start_button(wish)
+with live:
+    training_view()
