@@ -5,12 +5,12 @@ so the two shares add up to the gradient of x exactly (2.1 of the identities tha
 """
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from resnet_core.errors import UserError
 from resnet_core.inspection.recording import untouched
@@ -64,16 +64,15 @@ def measure_gradients(model: nn.Module, images: Tensor, labels: Tensor, *, train
     """
     if len(images) == 0:
         raise UserError("out_of_range", field="count", value=0, range="at least 1")
-    places = block_places(model)
     device = next(model.parameters()).device
-    forks: dict[str, dict[str, Tensor]] = {place.name: {} for place in places}
+    forks = [_Fork(place) for place in block_places(model)]
     needing = [p for p in model.parameters() if not p.requires_grad]
-    with untouched(model, training=training), _requiring_gradients(needing), _forks_kept(places, forks), torch.enable_grad():
+    with untouched(model, training=training), _requiring_gradients(needing), _open(forks), torch.enable_grad():
         source = images.detach().to(device, copy=True).requires_grad_()  # so that the first block's input has a gradient in any network
         loss = nn.functional.cross_entropy(model(source).float(), labels.to(device))
         loss.backward()
         layers = tuple(_layer_gradients(model))
-    blocks = tuple(_block_gradient(place, forks[place.name]) for place in places)
+    blocks = tuple(fork.result() for fork in forks)
     return GradientReport(loss=float(loss.detach()), images=len(images), mode="train" if training else "eval", layers=layers, blocks=blocks)
 
 
@@ -88,25 +87,63 @@ def _requiring_gradients(parameters: list[nn.Parameter]) -> Iterator[None]:
             parameter.requires_grad_(False)
 
 
+class _Fork:
+    """The gradients at one block's fork, measured as soon as the backward pass has them, so that none of them is kept."""
+
+    def __init__(self, place: BlockPlace) -> None:
+        self.place = place
+        self.shares: dict[str, Tensor] = {}
+        self.measured: Tensor | None = None  # (5,): |total|, |residual|, |shortcut|, their dot product, |residual + shortcut - total|
+
+    def hook_paths(self) -> Iterator[RemovableHandle]:
+        """Hooks under which a forward pass asks for the gradient of x (behind the preact) and of each path's view of it."""
+
+        def see_x(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            output.register_hook(self._measure)
+
+        yield self.place.module.preact.register_forward_hook(see_x)
+        for name, path in (("residual", self.place.module.residual), ("shortcut", self.place.module.shortcut)):
+            if self.place.module.shortcut is not None and path is not None:
+                yield path.register_forward_pre_hook(self._see_path(name))
+
+    def _see_path(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
+        def see(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            inputs[0].register_hook(lambda gradient: self.shares.__setitem__(name, gradient))
+
+        return see
+
+    def _measure(self, total: Tensor) -> None:
+        zero = total.new_zeros(()).expand_as(total)  # a path may hand nothing back, such as one that was switched off
+        residual, shortcut = self.shares.pop("residual", zero), self.shares.pop("shortcut", zero)
+        norms = [torch.linalg.vector_norm(g) for g in (total, residual, shortcut, residual + shortcut - total)]
+        self.measured = torch.stack([*norms[:3], (residual * shortcut).sum(), norms[3]])
+
+    def result(self) -> BlockGradient:
+        total, residual, shortcut, product, error = self.measured.tolist() if self.measured is not None else (0.0,) * 5
+        plain = self.place.module.shortcut is None
+        return BlockGradient(
+            name=self.place.name,
+            stage=self.place.stage,
+            block=self.place.block,
+            input_grad_norm=total,
+            through_residual_norm=None if plain else residual,
+            through_shortcut_norm=None if plain else shortcut,
+            share=None if plain else _ratio(shortcut, shortcut + residual),
+            cosine=None if plain else _ratio(product, residual * shortcut),
+            sum_error=None if plain else _ratio(error, total),
+        )
+
+
+def _ratio(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
 @contextlib.contextmanager
-def _forks_kept(places: tuple[BlockPlace, ...], forks: dict[str, dict[str, Tensor]]) -> Iterator[None]:
-    """While open, a forward pass stores each block's x (behind its preact) and the two views of it, with gradients retained."""
-    handles = []
-
-    def keep(name: str, part: str) -> Any:
-        def hook(module: nn.Module, inputs: tuple[Tensor, ...], *output: Tensor) -> None:
-            tensor = output[0] if part == "x" else inputs[0]
-            tensor.retain_grad()
-            forks[name][part] = tensor
-
-        return hook
-
+def _open(forks: list[_Fork]) -> Iterator[None]:
+    handles: list[RemovableHandle] = []
     try:
-        for place in places:
-            handles.append(place.module.preact.register_forward_hook(keep(place.name, "x")))
-            if place.module.shortcut is not None:
-                handles.append(place.module.residual.register_forward_pre_hook(keep(place.name, "residual")))
-                handles.append(place.module.shortcut.register_forward_pre_hook(keep(place.name, "shortcut")))
+        for fork in forks:
+            handles.extend(fork.hook_paths())
         yield
     finally:
         for handle in handles:
@@ -120,23 +157,3 @@ def _layer_gradients(model: nn.Module) -> Iterator[LayerGradient]:
             yield LayerGradient(
                 name=name, part=part_of(name), weight_grad_norm=float(weight.grad.norm()), weight_norm=float(weight.detach().norm())
             )
-
-
-def _block_gradient(place: BlockPlace, fork: dict[str, Tensor]) -> BlockGradient:
-    total = _gradient(fork["x"])
-    shares: dict[str, float | None] = dict.fromkeys(("through_residual_norm", "through_shortcut_norm", "share", "cosine", "sum_error"))
-    if "shortcut" in fork:
-        residual, shortcut = _gradient(fork["residual"]), _gradient(fork["shortcut"])
-        f, s, t = float(residual.norm()), float(shortcut.norm()), float(total.norm())
-        shares = {
-            "through_residual_norm": f,
-            "through_shortcut_norm": s,
-            "share": s / (s + f) if s + f else 0.0,
-            "cosine": float((residual * shortcut).sum()) / (f * s) if f * s else 0.0,
-            "sum_error": float((residual + shortcut - total).norm()) / t if t else 0.0,
-        }
-    return BlockGradient(name=place.name, stage=place.stage, block=place.block, input_grad_norm=float(total.norm()), **shares)
-
-
-def _gradient(tensor: Tensor) -> Tensor:
-    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad.double()
