@@ -7,20 +7,22 @@ import signal
 import sys
 from collections.abc import Sequence
 
-import click
 import typer
 
 from resnet_core.commands.data import app as data_app
 from resnet_core.commands.describe import describe
 from resnet_core.commands.evaluate import evaluate
 from resnet_core.commands.inspect import inspect
+from resnet_core.commands.output import EXIT_STOPPED
 from resnet_core.commands.predict import predict
 from resnet_core.commands.runs import app as runs_app
 from resnet_core.commands.train import train
 from resnet_core.errors import UserError
 
+PROGRAM = "python -m resnet_core"
 EXIT_WRONG = 2
-EXIT_STOPPED = 130
+# Newer releases of typer carry click within themselves, older ones import it: its public exception leads to the right base class.
+CLICK_ERROR: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
 app = typer.Typer(
     name="resnet_core",
@@ -48,18 +50,26 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit status."""
     command = typer.main.get_command(app)
     try:
-        result = command.main(args=None if arguments is None else list(arguments), prog_name="python -m resnet_core", standalone_mode=False)
+        result = command.main(args=None if arguments is None else list(arguments), prog_name=PROGRAM, standalone_mode=False)
         return result if isinstance(result, int) else 0
-    except click.exceptions.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         return EXIT_STOPPED
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except UserError as error:
-        print(error, file=sys.stderr)
+    except CLICK_ERROR as error:
+        print(usage_line(error), file=sys.stderr)
         return EXIT_WRONG
-    except KeyboardInterrupt:
-        return EXIT_STOPPED
+    except UserError as error:
+        print(" ".join(str(error).split()), file=sys.stderr)
+        return EXIT_WRONG
     except BrokenPipeError:  # the reader of our output went away (`| head`)
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
         return 0
+
+
+def usage_line(error: Exception) -> str:
+    """One line instead of click's four: what is wrong, and how to see what is right. A verb that was left out gets the whole help."""
+    message = " ".join(str(getattr(error, "format_message", lambda: error)()).split())
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else PROGRAM
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return str(context.get_help()) if context is not None else message
+    return f"{message.rstrip('.')}; see '{path} --help'."

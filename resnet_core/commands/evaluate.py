@@ -1,10 +1,17 @@
 """`evaluate C`: accuracy of a checkpoint on a split."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import typer
 
-from resnet_core.commands.output import JSON_OPTION, Progress, write_json, write_table
+from resnet_core.commands.output import JSON_OPTION, Progress, say, write_json, write_table
+from resnet_core.errors import UserError
+
+if TYPE_CHECKING:
+    from resnet_core.config import DataConfig
+    from resnet_core.data import DataSpec
+    from resnet_core.runs import Checkpoint
 
 CHECKPOINT = typer.Argument(metavar="C", help="a run, a shipped name, or a path")
 
@@ -24,9 +31,10 @@ def evaluate(
     from resnet_core.training import pick_device, predict_batches, score
 
     found, where = find_checkpoint(checkpoint), pick_device(device)
-    config = replace(found.config.data, dataset=dataset or found.config.data.dataset)
+    config = data_for(found, dataset)
     spec, images = load_split(config, split)
     require_channels(found, spec.channels)
+    require_classes(found, spec)
     images, model, progress, parts = images.to(where), load_model(found, where), Progress(), []
     for done, logits in predict_batches(model, images, found.spec, device=where):
         parts.append(logits)
@@ -42,3 +50,20 @@ def evaluate(
     write_table(
         ("class", "accuracy", "images"), zip(found.spec.classes, result.per_class, (int(n) for n in result.confusion.sum(1)), strict=True)
     )
+
+
+def data_for(checkpoint: "Checkpoint", dataset: str | None) -> "DataConfig":
+    """The checkpoint's own data and split, or another data set at the size that its network was trained on."""
+    own = checkpoint.config.data
+    if dataset is None or dataset == own.dataset:
+        return own
+    return replace(own, dataset=dataset, image_size=checkpoint.spec.height)
+
+
+def require_classes(checkpoint: "Checkpoint", spec: "DataSpec") -> None:
+    """Raise checkpoint_classes unless there are as many; say so where they merely have other names."""
+    have, need = checkpoint.spec.classes, spec.classes
+    if len(have) != len(need):
+        raise UserError("checkpoint_classes", name=checkpoint.name, have=len(have), dataset=spec.name, need=len(need))
+    if have != need:
+        say(f"The classes of {spec.name} have other names than those of {checkpoint.name}; they are compared by their order.")

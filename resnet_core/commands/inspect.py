@@ -1,10 +1,8 @@
 """`inspect C`: the residual against the shortcut in every block."""
 
-from dataclasses import replace
-
 import typer
 
-from resnet_core.commands.evaluate import CHECKPOINT
+from resnet_core.commands.evaluate import CHECKPOINT, data_for
 from resnet_core.commands.output import JSON_OPTION, write_json, write_table
 
 COLUMNS = ("name", "stage", "block", "residual_norm", "shortcut_norm", "output_norm", "ratio", "cosine", "dead_share")
@@ -25,7 +23,7 @@ def inspect(
     from resnet_core.runs import find_checkpoint, initial_model, load_model, require_channels
 
     found = find_checkpoint(checkpoint)
-    spec, images = load_split(replace(found.config.data, dataset=dataset or found.config.data.dataset), split)
+    spec, images = load_split(data_for(found, dataset), split)
     require_channels(found, spec.channels)
     chosen = images.take(some_images(len(images), count, seed))
     model = initial_model(found) if initial else load_model(found)

@@ -12,6 +12,7 @@ import typer
 
 from resnet_core.errors import UserError
 
+EXIT_STOPPED = 130  # as after Ctrl-C
 JSON_OPTION = typer.Option(False, "--json", help="one JSON document on stdout")
 
 

@@ -1,4 +1,6 @@
-"""`runs list`, `show`, `delete`."""
+"""`runs list`, `show`, `delete`, `export`, `import`."""
+
+from pathlib import Path
 
 import typer
 
@@ -64,3 +66,29 @@ def delete(run: str, as_json: bool = JSON_OPTION) -> None:
         write_json({"run": run, "deleted": True})
     else:
         say(f"Run {run} is deleted.")
+
+
+@app.command()
+def export(run: str, file: Path, as_json: bool = JSON_OPTION) -> None:
+    """Write a run with everything it has (settings, metrics, weights, resume state) to one zip file."""
+    from resnet_core.runs import Store
+    from resnet_core.runs.archive import export_run
+
+    export_run(Store(), run, file)
+    if as_json:
+        write_json({"run": run, "file": str(file), "bytes": file.stat().st_size})
+    else:
+        say(f"Run {run} is in {file} ({file.stat().st_size:,} bytes).")
+
+
+@app.command("import")
+def import_(file: Path, as_json: bool = JSON_OPTION) -> None:
+    """Add a run that was exported elsewhere; it gets a new id when its own one is taken."""
+    from resnet_core.runs import Store
+    from resnet_core.runs.archive import import_run
+
+    found = import_run(Store(), file)
+    if as_json:
+        write_json(_row(found))
+    else:
+        say(f"Imported run {found.run} ({found.status}).")

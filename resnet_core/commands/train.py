@@ -1,13 +1,14 @@
 """`train`: a run here and now, `--resume` one that ended, and `--run`, which the queue calls for a run whose turn it is."""
 
 import os
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from resnet_core.commands.output import Progress, parse_settings, say, write_json
-from resnet_core.errors import MESSAGES, UserError
+from resnet_core.commands.output import EXIT_STOPPED, Progress, parse_settings, say, write_json
+from resnet_core.errors import UserError
 
 if TYPE_CHECKING:
     from resnet_core.runs import Run, Store
@@ -29,14 +30,12 @@ def train(
     as_json: bool = typer.Option(False, "--json", help="one JSON object per line on stdout"),
 ) -> None:
     """Train a network; the run appears on the dashboard too. Ctrl-C saves and stops; `train --resume RUN` goes on."""
-    from resnet_core.runs import Store, dispatch
-    from resnet_core.runs.worker import execute
+    from resnet_core.runs import Store
 
     store = Store()
     if run is not None:
         os.environ.setdefault("RESNET_NICE", BACKGROUND_NICE)
-        _show_end(execute(store, run), as_json=False)
-        dispatch(store)
+        _train(store, run, as_json=False)
         return
     if resume is not None:
         found = store.requeue(resume)
@@ -48,48 +47,73 @@ def train(
         write_json({"event": "run", "run": found.run, "name": found.name, "resumed": resume is not None}, line=True)
     else:
         say(f"Run {found.run} in {found.folder}")
+    _train(store, found.run, as_json=as_json)
+
+
+def _train(store: "Store", run: str, *, as_json: bool) -> None:
+    """Train this run, whose turn it is; whatever becomes of it, the next one's turn follows."""
+    from resnet_core.runs import dispatch
+    from resnet_core.runs.worker import execute
+
     shown = _Shown(as_json)
-    ended = execute(store, found.run, listen=shown.event)
-    shown.end()
+    try:
+        ended = execute(store, run, listen=shown.event)
+    finally:
+        shown.end()
+        dispatch(store)
     _show_end(ended, as_json=as_json)
-    dispatch(store)
     if ended.status == "failed":
         code, values = ended.error or ("run_failed", {"reason": "unknown"})
-        raise UserError(code, **dict(values)) if code in MESSAGES else RuntimeError(code)
+        raise UserError(code, **dict(values))
     if ended.status == "stopped":
         say(f"Go on with: python -m resnet_core train --resume {ended.run}")
-        raise typer.Exit(130)
+        raise typer.Exit(EXIT_STOPPED)
 
 
 def _create(store: "Store", flat: dict[str, Any], name: str | None) -> "Run":
-    """The config is checked as far as it can be before a row exists: names, ranges, the data set's presence, the device."""
+    """Checked as far as can be before a row exists, the images of a folder included."""
     from resnet_core.config import RunConfig
-    from resnet_core.data import open_source
-    from resnet_core.data.catalog import data_root
-    from resnet_core.models import get_entry
-    from resnet_core.training import pick_device
+    from resnet_core.data import data_root, open_source
+    from resnet_core.models import describe
+    from resnet_core.runs.queue import check
 
-    config: RunConfig = RunConfig.from_flat(flat)
-    get_entry(config.model.model)
-    open_source(config.data, data_root())
-    device = pick_device(config.train.device)
-    return store.create(config, device.type, name=name)
+    config, device = check(RunConfig.from_flat(flat))
+    progress = Progress()
+
+    def show(done: int, total: int | None) -> None:
+        progress.show(f"{config.data.dataset}: {done:,} of {total or 0:,} images read")
+
+    try:
+        spec = open_source(config.data, data_root(), show).spec
+    finally:
+        progress.end()
+    describe(config.model, spec)  # a network that cannot be built says so here
+    return store.create(config, device, name=name)
 
 
 def _wait_for_turn(store: "Store", run: "Run") -> None:
+    """Until this run is the first one of its device and the device is free; Ctrl-C and SIGTERM give the place up."""
+    from resnet_core.runs import dispatch
+
     store.wait_in_person(run.run)
     told = False
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while store.claim(run.device, run.run) is None:
-            if store.run(run.run).status != "queued":
-                raise UserError("run_not_resumable", run=run.run, status=store.run(run.run).status)
+            status = store.run(run.run).status
+            if status != "queued":
+                say(f"Run {run.run} is {status}: it was taken out of the queue.")
+                raise typer.Exit(EXIT_STOPPED)
             if not told:
                 say(f"Run {run.run} waits: the device {run.device} is taken by another run ('python -m resnet_core runs list' shows it).")
                 told = True
+            dispatch(store)  # runs before this one, whose process may have died without passing the turn on
             time.sleep(WAIT_SECONDS)
     except KeyboardInterrupt:
         store.send(run.run, "stop")
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 class _Shown:

@@ -1,5 +1,6 @@
-"""Runs: the store, checkpoints, the worker process, the queue."""
+"""Runs: the store, checkpoints, the worker process, the queue, and runs as one file."""
 
+from resnet_core.runs.archive import export_run, import_run
 from resnet_core.runs.checkpoint import (
     Checkpoint,
     initial_model,
@@ -17,7 +18,7 @@ from resnet_core.runs.run import ACTIVE, ENDED, STATUSES, Run
 from resnet_core.runs.store import Store
 
 __all__ = [
-    "ACTIVE", "Checkpoint", "ENDED", "EpochRow", "Notice", "Run", "STATUSES", "Steps", "Store", "checkpoints_of", "dispatch", "find_checkpoint",
-    "initial_model", "load_model", "load_weights", "model_card", "read_blocks", "read_checkpoint", "read_epochs", "read_notices", "read_steps",
+    "ACTIVE", "Checkpoint", "ENDED", "EpochRow", "Notice", "Run", "STATUSES", "Steps", "Store", "checkpoints_of", "dispatch", "export_run",
+    "find_checkpoint", "import_run", "initial_model", "load_model", "load_weights", "model_card", "read_blocks", "read_checkpoint", "read_epochs", "read_notices", "read_steps",
     "require_channels", "resume", "runs_root", "save_checkpoint", "shipped_names", "start",
 ]  # fmt: skip

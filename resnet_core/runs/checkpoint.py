@@ -1,6 +1,7 @@
 """A checkpoint: weights as safetensors, with config, data spec and metrics in the file's own metadata.
 
-It can be opened without running code. The weights' hash stands in the metadata, so a changed byte is noticed.
+It can be opened without running code. Hashes of the weights, of their names and shapes, and of the metadata itself stand in the
+metadata, so a changed byte is noticed.
 """
 
 import json
@@ -19,11 +20,13 @@ from resnet_core.config import RunConfig
 from resnet_core.data import DataSpec
 from resnet_core.errors import UserError
 from resnet_core.models import build_model
-from resnet_core.runs.files import write_atomically
+from resnet_core.runs.files import digest, is_file, write_atomically
 from resnet_core.runs.hashing import weights_sha256
 
 FORMAT = "residual-lens-1"
 SUFFIX = ".safetensors"
+DESCRIBED = ("format", "config", "spec", "metrics", "weights_sha256", "layout_sha256")
+PICKLES = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))  # first bytes of what torch.save and pickle write
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +42,7 @@ class Checkpoint:
     config: RunConfig
     spec: DataSpec
     weights_sha256: str
+    layout_sha256: str | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -58,33 +62,46 @@ def save_checkpoint(path: Path, weights: Mapping[str, Tensor], config: RunConfig
         "spec": json.dumps(spec.to_dict()),
         "metrics": json.dumps(dict(metrics)),
         "weights_sha256": sha256,
+        "layout_sha256": _layout_sha256(plain),
     }
+    metadata["description_sha256"] = _description_sha256(metadata)
     write_atomically(path, to_safetensors(plain, metadata=metadata))
     return sha256
 
 
 def read_checkpoint(path: Path, name: str | None = None) -> Checkpoint:
     """The description without the weights. Raises file_missing, checkpoint_damaged, or checkpoint_foreign for another program's file."""
-    if not path.is_file():
+    if not is_file(path):
         raise UserError("file_missing", path=path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (SafetensorError, OSError, ValueError) as error:
+        if _is_pickle(path):
+            raise UserError("checkpoint_foreign", path=path, reason="it is a pickle, which could run code when it is opened") from error
         raise UserError("checkpoint_damaged", path=path, reason=_reason(path, error)) from error
     if metadata.get("format") != FORMAT:
         raise UserError("checkpoint_foreign", path=path, reason=f"its format is {metadata.get('format', 'not given')!r}, not {FORMAT!r}")
+    if metadata.get("description_sha256", expected := _description_sha256(metadata)) != expected:
+        raise UserError("checkpoint_damaged", path=path, reason="its metadata is not what was saved")
     try:
-        return Checkpoint(
-            name=name or str(path),
-            path=path,
-            config=RunConfig.from_json(metadata["config"]),
-            spec=DataSpec.from_dict(json.loads(metadata["spec"])),
-            metrics=json.loads(metadata["metrics"]),
-            weights_sha256=metadata["weights_sha256"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
+        return _described(name or str(path), path, metadata)
+    except KeyError as error:
+        raise UserError("checkpoint_damaged", path=path, reason=f"its metadata lacks {error}") from error
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise UserError("checkpoint_damaged", path=path, reason=f"its metadata: {error}") from error
+
+
+def _described(name: str, path: Path, metadata: Mapping[str, str]) -> Checkpoint:
+    return Checkpoint(
+        name=name,
+        path=path,
+        config=RunConfig.from_json(metadata["config"]),
+        spec=DataSpec.from_dict(json.loads(metadata["spec"])),
+        metrics=dict(json.loads(metadata["metrics"])),
+        weights_sha256=metadata["weights_sha256"],
+        layout_sha256=metadata.get("layout_sha256"),
+    )
 
 
 def load_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
@@ -95,7 +112,7 @@ def load_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
         raise UserError("file_missing", path=checkpoint.path) from error
     except (SafetensorError, OSError, ValueError) as error:
         raise UserError("checkpoint_damaged", path=checkpoint.path, reason=_reason(checkpoint.path, error)) from error
-    if weights_sha256(weights) != checkpoint.weights_sha256:
+    if checkpoint.layout_sha256 not in (None, _layout_sha256(weights)) or weights_sha256(weights) != checkpoint.weights_sha256:
         raise UserError("checkpoint_damaged", path=checkpoint.path, reason="its weights are not the ones that were saved")
     return weights
 
@@ -121,7 +138,24 @@ def require_channels(checkpoint: Checkpoint, channels: int) -> None:
         raise UserError("checkpoint_channels", name=checkpoint.name, have=checkpoint.spec.channels, need=channels)
 
 
+def _layout_sha256(weights: Mapping[str, Tensor]) -> str:
+    """Names, types and shapes, which the hash of the weights' bytes does not see."""
+    return digest(json.dumps([[name, str(weights[name].dtype), list(weights[name].shape)] for name in sorted(weights)]).encode())
+
+
+def _description_sha256(metadata: Mapping[str, str]) -> str:
+    return digest(json.dumps([metadata.get(key) for key in DESCRIBED]).encode())
+
+
+def _is_pickle(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(4).startswith(PICKLES)
+    except OSError:
+        return False
+
+
 def _reason(path: Path, error: Exception) -> str:
-    if path.is_file() and path.stat().st_size == 0:
+    if is_file(path) and path.stat().st_size == 0:
         return "the file is empty"
     return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -1,18 +1,23 @@
 """What a run measured while it trained: written by its worker in small batches, read by everyone."""
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from resnet_core.errors import UserError
 from resnet_core.inspection import BlockStatistics
-from resnet_core.runs.schema import connect, sqlite_errors
+from resnet_core.runs.schema import BUSY_SECONDS, connect, sqlite_errors
 from resnet_core.runs.store import Store
 from resnet_core.training.events import BlocksMeasured, EpochDone, Event, Noted, RunStarted, StepDone
 
 FLUSH_SECONDS = 0.5  # between two commits: pages look once a second
+LOCKED_SECONDS = 2.0  # a step waits so long for a locked store at most, and tries again after as long again
+GIVE_UP_SECONDS = 600.0  # a store that could not be written for so long ends the training
+PASSING = ("store_locked", "disk_full")  # what may be over in a minute: rows are kept until then
 
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate", "images_per_second", "gradient_norms")
 EPOCH_COLUMNS = (
@@ -37,7 +42,7 @@ class Steps:
 
 @dataclass(frozen=True, kw_only=True)
 class EpochRow:
-    """One epoch as `EpochDone` told it."""
+    """One epoch as `EpochDone` told it; valid_loss may be nan."""
 
     epoch: int
     step: int
@@ -73,7 +78,12 @@ def read_steps(store: Store, run: str, *, after: int = 0) -> Steps:
 def read_epochs(store: Store, run: str) -> tuple[EpochRow, ...]:
     with store.connection() as db:
         rows = db.execute(f"SELECT {', '.join(EPOCH_COLUMNS)} FROM epochs WHERE run = ? ORDER BY epoch", (run,)).fetchall()
-    return tuple(EpochRow(**{**dict(row), "best": bool(row["best"])}) for row in rows)
+    return tuple(_epoch_row(row) for row in rows)
+
+
+def _epoch_row(row: sqlite3.Row) -> EpochRow:
+    valid_loss = math.nan if row["valid_loss"] is None else row["valid_loss"]
+    return EpochRow(**{**dict(row), "best": bool(row["best"]), "valid_loss": valid_loss})
 
 
 def read_blocks(store: Store, run: str) -> dict[int, tuple[BlockStatistics, ...]]:
@@ -98,12 +108,23 @@ class RunWriter:
         self._rows: list[tuple[str, tuple[Any, ...]]] = []
         self._columns: dict[str, Any] = {}
         self._flushed = 0.0
+        self._failing: float | None = None  # since when the store could not be written
         self._last_command = 0
+        self._step = 0
 
     def forget_after(self, step: int, epoch: int) -> None:
         """Rows beyond the state from which a run goes on; the same ones are about to be written again."""
         for table, column, limit in (("steps", "step", step), ("blocks", "step", step), ("epochs", "epoch", epoch)):
             self._rows.append((f"DELETE FROM {table} WHERE run = ? AND {column} > ?", (self.run, limit)))
+        accuracies = "SELECT valid_accuracy FROM epochs WHERE run = runs.run ORDER BY"
+        self._rows.append(
+            (
+                f"UPDATE runs SET step = ?, epoch = ?, valid_accuracy = ({accuracies} epoch DESC LIMIT 1), "
+                f"best_valid_accuracy = ({accuracies} valid_accuracy DESC LIMIT 1) WHERE run = ?",
+                (step, epoch, self.run),
+            )
+        )
+        self._step = step
         self.flush()
 
     def write(self, event: Event) -> None:
@@ -117,6 +138,7 @@ class RunWriter:
                 json.dumps(event.stage_gradient_norms),
             )
             self._insert("steps", STEP_COLUMNS, values)
+            self._step = event.step
             self._columns |= {"step": event.step, "images_per_second": event.images_per_second}
         elif isinstance(event, EpochDone):
             self._insert("epochs", EPOCH_COLUMNS, tuple(getattr(event, name) for name in EPOCH_COLUMNS))
@@ -129,35 +151,47 @@ class RunWriter:
         elif isinstance(event, RunStarted):
             self._columns["facts"] = json.dumps(asdict(event))
         elif isinstance(event, Noted):
-            self.note(0, event.code, event.values)
+            row = (self.run, self._step, event.code, json.dumps(event.values))
+            self._rows.append(("INSERT INTO notices (run, step, code, fill) VALUES (?, ?, ?, ?)", row))
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self.flush()
+            self._flush_if_possible()
 
-    def note(self, step: int, code: str, values: Mapping[str, Any]) -> None:
-        self._rows.append(
-            ("INSERT INTO notices (run, step, code, fill) VALUES (?, ?, ?, ?)", (self.run, step, code, json.dumps(dict(values))))
-        )
+    def put(self, **columns: Any) -> None:
+        """Columns of the run's row, written with the next flush."""
+        self._columns |= {name: json.dumps(value) if isinstance(value, dict) else value for name, value in columns.items()}
 
     def set(self, **columns: Any) -> None:
         """Columns of the run's row, written at once."""
-        self._columns |= {name: json.dumps(value) if isinstance(value, dict) else value for name, value in columns.items()}
+        self.put(**columns)
         self.flush()
 
     def commands(self) -> list[str]:
         """What people asked for since the last call, in order; each is given once."""
+        asked = "SELECT id, command FROM commands WHERE run = ? AND id > ? ORDER BY id"
         with sqlite_errors(self.store.path):
-            asked = "SELECT id, command FROM commands WHERE run = ? AND id > ? ORDER BY id"
             rows = self._connection.execute(asked, (self.run, self._last_command)).fetchall()
         for row in rows:
             self._last_command = row["id"]
             self._rows.append(("DELETE FROM commands WHERE id = ?", (row["id"],)))
         return [row["command"] for row in rows]
 
-    def flush(self) -> None:
+    def _flush_if_possible(self) -> None:
+        """A store that is locked or has no room for a while is no reason to lose a training."""
+        try:
+            self.flush(LOCKED_SECONDS)
+        except UserError as error:
+            now = time.monotonic()
+            self._failing = self._failing or now
+            if error.code not in PASSING or now - self._failing > GIVE_UP_SECONDS:
+                raise
+            self._flushed = now + LOCKED_SECONDS
+
+    def flush(self, patience: float = BUSY_SECONDS) -> None:
         """Everything collected in one transaction, with a heartbeat. What cannot be written is kept for the next time."""
         columns = {**self._columns, "heartbeat": time.time()}
         with sqlite_errors(self.store.path):
             try:
+                self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * patience)}")
                 self._connection.execute("BEGIN IMMEDIATE")
                 for statement, values in self._rows:
                     self._connection.execute(statement, values)
@@ -168,7 +202,7 @@ class RunWriter:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-        self._rows, self._columns, self._flushed = [], {}, time.monotonic()
+        self._rows, self._columns, self._flushed, self._failing = [], {}, time.monotonic(), None
 
     def close(self) -> None:
         self._connection.close()

@@ -1,11 +1,14 @@
 """A checkpoint by whatever people call it: a shipped name, a run, a run's other checkpoint (`RUN@best`), or a path."""
 
+import re
 from pathlib import Path
 
 from resnet_core.errors import UserError, nearest
 from resnet_core.runs.checkpoint import SUFFIX, Checkpoint, read_checkpoint
-from resnet_core.runs.store import Store
+from resnet_core.runs.files import is_file
+from resnet_core.runs.store import Store, near_runs
 
+EPOCH = re.compile(r"epoch-[0-9]+")
 SHIPPED = Path(__file__).parents[2] / "checkpoints"
 
 
@@ -25,13 +28,13 @@ def find_checkpoint(name: str, *, store: Store | None = None) -> Checkpoint:
     if name in shipped_names():
         return read_checkpoint(SHIPPED / f"{name}{SUFFIX}", name)
     path = Path(name)
-    if path.suffix == SUFFIX or path.is_file():
+    if path.suffix == SUFFIX or is_file(path):
         return read_checkpoint(path)
     store = store or Store()
     run, _, which = name.partition("@")
     if store.exists(run):
         return read_checkpoint(_file_of(store, run, which or None), name)
-    raise UserError("checkpoint_missing", value=name, hint=nearest(name, [*shipped_names(), *(r.run for r in store.runs())]))
+    raise UserError("checkpoint_missing", value=name, hint=near_runs(name, [*shipped_names(), *(r.run for r in store.runs())]))
 
 
 def _file_of(store: Store, run: str, which: str | None) -> Path:
@@ -50,5 +53,5 @@ def _file_of(store: Store, run: str, which: str | None) -> Path:
 def checkpoints_of(folder: Path) -> tuple[str, ...]:
     """Names of the checkpoints that a run keeps: first, epoch-N in order, last, best."""
     names = {file.stem for file in folder.glob(f"*{SUFFIX}") if not file.name.startswith(".")}
-    epochs = sorted((name for name in names if name.startswith("epoch-")), key=lambda name: int(name.removeprefix("epoch-")))
+    epochs = sorted((name for name in names if EPOCH.fullmatch(name)), key=lambda name: int(name.removeprefix("epoch-")))
     return tuple(name for name in ("first", *epochs, "last", "best") if name in names)

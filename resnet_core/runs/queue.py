@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from resnet_core.config import RunConfig
-from resnet_core.data import data_root
+from resnet_core.data import PLACED, data_root, open_source
 from resnet_core.errors import UserError
+from resnet_core.runs.files import is_file
+from resnet_core.runs.opening import find_checkpoint
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
 
@@ -18,20 +21,40 @@ _children: list["subprocess.Popen[bytes]"] = []  # kept so that the system can t
 
 
 def start(store: Store, configs: list[RunConfig], *, names: list[str] | None = None) -> tuple[Run, ...]:
-    """Queue these trainings, several as one experiment, and start the first one whose device is free."""
-    from resnet_core.training.device import pick_device  # torch takes a second: not for those who only look at the queue
+    """Queue these trainings, several as one experiment, and start the first one whose device is free.
 
-    devices = [pick_device(config.train.device).type for config in configs]
-    runs: list[Run] = []
-    pair = None
-    for index, (config, device) in enumerate(zip(configs, devices, strict=True)):
-        run = store.create(config, device, name=names[index] if names else None, pair=pair)
-        if len(configs) > 1 and pair is None:
-            pair = run.run
-            store.update(run.run, pair=pair)
-        runs.append(run)
+    Raises what is wrong with any of them before the first one is queued.
+    """
+    checked = [check(config) for config in configs]
+    ids = [store.fresh_id(config) for config, _ in checked]
+    pair = ids[0] if len(ids) > 1 else None
+    for index, (config, device) in enumerate(checked):
+        store.create(config, device, name=names[index] if names else None, pair=pair, run=ids[index])
     dispatch(store)
-    return tuple(store.run(run.run) for run in runs)
+    return tuple(store.run(run) for run in ids)
+
+
+def check(config: RunConfig) -> tuple[RunConfig, str]:
+    """The config as it is queued, and its device; raises what can be known to be wrong without reading images.
+
+    A data set's place becomes absolute: the run may be resumed from another folder.
+    """
+    from resnet_core.models import get_entry
+    from resnet_core.training.device import pick_device
+
+    get_entry(config.model.model)
+    device = pick_device(config.train.device).type
+    start_from = config.train.start_from
+    kind, separator, place = config.data.dataset.partition(":")
+    if separator and kind in PLACED and place:
+        config = replace(config, data=replace(config.data, dataset=f"{kind}:{Path(place).expanduser().absolute()}"))
+    else:
+        open_source(config.data, data_root())
+    if start_from not in (None, "pretrained"):
+        find_checkpoint(str(start_from))
+        if is_file(Path(str(start_from))):
+            config = replace(config, train=replace(config.train, start_from=str(Path(str(start_from)).absolute())))
+    return config, device
 
 
 def resume(store: Store, run: str) -> Run:
@@ -64,6 +87,7 @@ def _spawn(store: Store, run: str) -> None:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=PROJECT, env=environment, start_new_session=True
             )
         _children.append(child)
+        store.spawned(run, child.pid)
     except OSError as error:
         reason = error.strerror or str(error)
         store.update(

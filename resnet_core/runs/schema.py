@@ -1,6 +1,7 @@
 """The SQLite file of all runs: its tables, its version, and its errors said in one sentence."""
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,11 +42,12 @@ CREATE TABLE steps (
 ) WITHOUT ROWID;
 CREATE TABLE epochs (
   run TEXT NOT NULL, epoch INTEGER NOT NULL, step INTEGER NOT NULL, train_loss REAL NOT NULL, train_accuracy REAL NOT NULL,
-  valid_loss REAL NOT NULL, valid_accuracy REAL NOT NULL, learning_rate REAL NOT NULL, images_per_second REAL NOT NULL,
+  valid_loss REAL,  -- null where it is not a number, which SQLite cannot hold
+  valid_accuracy REAL NOT NULL, learning_rate REAL NOT NULL, images_per_second REAL NOT NULL,
   seconds REAL NOT NULL, best INTEGER NOT NULL, trainable INTEGER NOT NULL, PRIMARY KEY (run, epoch)
 ) WITHOUT ROWID;
 CREATE TABLE blocks (run TEXT NOT NULL, step INTEGER NOT NULL, statistics TEXT NOT NULL, PRIMARY KEY (run, step)) WITHOUT ROWID;
-CREATE TABLE commands (id INTEGER PRIMARY KEY, run TEXT NOT NULL, command TEXT NOT NULL, created REAL NOT NULL);
+CREATE TABLE commands (id INTEGER PRIMARY KEY AUTOINCREMENT, run TEXT NOT NULL, command TEXT NOT NULL, created REAL NOT NULL);
 CREATE TABLE notices (id INTEGER PRIMARY KEY, run TEXT NOT NULL, step INTEGER NOT NULL, code TEXT NOT NULL, fill TEXT NOT NULL);
 CREATE INDEX commands_of ON commands (run);
 """
@@ -70,8 +72,9 @@ def sqlite_errors(path: Path) -> Iterator[None]:
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """A connection that waits for others, with rows by name; transactions begin and end explicitly."""
-    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+    """A connection that waits for others, with rows by name; transactions begin and end explicitly. The file must be there."""
+    uri = f"{path.absolute().as_uri()}?mode=rw"  # never leave an empty file where a store was taken away
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA synchronous = NORMAL")  # in WAL mode a crash of the machine may lose the last commits, never the file
     return connection
@@ -81,6 +84,8 @@ def open_database(path: Path) -> None:
     """Make the file with its tables where there is none. Raises store_newer for a file of a later version."""
     with writing_to(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch()
     with sqlite_errors(path):
         connection = connect(path)
         try:
@@ -88,13 +93,15 @@ def open_database(path: Path) -> None:
             if found > VERSION:
                 raise UserError("store_newer", path=path, found=found, known=VERSION)
             if found < VERSION:
-                _create(connection)
+                _create(connection, path)
         finally:
             connection.close()
 
 
-def _create(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+def _create(connection: sqlite3.Connection, path: Path) -> None:
+    if connection.execute("SELECT 1 FROM sqlite_master").fetchone() and not connection.execute("PRAGMA user_version").fetchone()[0]:
+        raise UserError("store_damaged", path=path, reason="it is another program's database")
+    _use_wal(connection)
     connection.execute("BEGIN IMMEDIATE")
     if connection.execute("PRAGMA user_version").fetchone()[0] == 0:  # another process may have been first
         for statement in TABLES.split(";\n"):
@@ -102,3 +109,16 @@ def _create(connection: sqlite3.Connection) -> None:
                 connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.execute("COMMIT")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Readers then never wait for the writer. SQLite does not wait by itself when several processes switch a new file at once."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)

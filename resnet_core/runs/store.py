@@ -4,24 +4,28 @@ Pages only read here and insert commands. Every call opens the file anew, so a S
 """
 
 import json
+import math
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from resnet_core.config import RunConfig
 from resnet_core.errors import UserError, nearest
 from resnet_core.runs.files import runs_root
-from resnet_core.runs.process import is_alive, this_process
+from resnet_core.runs.process import is_alive, start_time, this_process
 from resnet_core.runs.resume_state import has_resume_state
 from resnet_core.runs.run import Run, new_run_id, run_of
 from resnet_core.runs.schema import FILE, connect, open_database, sqlite_errors
 
 SILENT_SECONDS = 120.0  # without a heartbeat, a run of another machine counts as interrupted
-SPAWN_SECONDS = 60.0  # between a run's turn and the first word of its process
+SPAWN_SECONDS = 60.0  # between a run's turn and the start of its process
+COMMANDS = ("pause", "resume", "stop")
+NAMES_SHOWN = 8  # of runs, in a sentence
 QUEUE = "status = 'queued' AND deleted IS NULL ORDER BY place, created"
 
 
@@ -36,6 +40,8 @@ class Store:
     @contextmanager
     def connection(self, *, writing: bool = False) -> Iterator[sqlite3.Connection]:
         """A connection for one piece of work; with `writing`, one transaction that is undone when an exception passes."""
+        if not self.path.exists():  # taken away while this Store was kept: begin anew rather than fail for ever
+            open_database(self.path)
         with sqlite_errors(self.path):
             connection = connect(self.path)
             try:
@@ -66,7 +72,7 @@ class Store:
             positions = _positions(db)
             known = [] if row else [r["run"] for r in db.execute("SELECT run FROM runs WHERE deleted IS NULL")]
         if row is None:
-            raise UserError("run_missing", value=run, hint=nearest(run, known))
+            raise UserError("run_missing", value=run, hint=near_runs(run, known))
         return run_of(row, self.root, positions.get(run))
 
     def exists(self, run: str) -> bool:
@@ -81,15 +87,27 @@ class Store:
 
     # -- changing what people may change ---------------------------------------------------------------------------------------------
 
-    def create(self, config: RunConfig, device: str, *, name: str | None = None, pair: str | None = None) -> Run:
-        """A new row at the end of the queue of its device ("cpu", "cuda", "mps")."""
-        run, now = new_run_id(config), time.time()
+    def create(self, config: RunConfig, device: str, *, name: str | None = None, pair: str | None = None, run: str | None = None) -> Run:
+        """A new row at the end of the queue of its device ("cpu", "cuda", "mps"); `run` is an id from `fresh_id`."""
+        run, now = run or self.fresh_id(config), time.time()
         with self.connection(writing=True) as db:
             db.execute(
                 "INSERT INTO runs (run, name, status, config, pair, device, place, created) VALUES (?, ?, 'queued', ?, ?, ?, ?, ?)",
                 (run, name or run, config.to_json(), pair, device, now, now),
             )
         return self.run(run)
+
+    def fresh_id(self, config: RunConfig) -> str:
+        """An id that no run has and no folder of an earlier one."""
+        while not self.is_free(run := new_run_id(config)):
+            pass
+        return run
+
+    def is_free(self, run: str) -> bool:
+        """No run, a deleted one included, and no folder has this id."""
+        with self.connection() as db:
+            taken = db.execute("SELECT 1 FROM runs WHERE run = ?", (run,)).fetchone()
+        return taken is None and not (self.root / run).exists()
 
     def wait_in_person(self, run: str) -> None:
         """This process will take the run's turn itself (`claim(device, run)`); nobody else starts it while this process lives."""
@@ -104,24 +122,33 @@ class Store:
 
     def delete(self, run: str) -> None:
         """Hide a run that is not active; `restore` brings it back, `purge` takes its files."""
-        found = self.run(run)
-        if found.is_active:
-            raise UserError("run_busy", run=run, status=found.status)
-        if found.status == "queued":
-            self.update(run, status="stopped", ended=time.time())
-        self.update(run, deleted=time.time())
+        self.run(run)
+        now = time.time()
+        with self.connection(writing=True) as db:
+            if _stop_waiting(db, run, now) or not _is_active(db, run):
+                db.execute("UPDATE runs SET deleted = ? WHERE run = ?", (now, run))
+                return
+        raise UserError("run_busy", run=run, status=self.run(run).status)
 
     def restore(self, run: str) -> None:
+        """Bring a deleted run back."""
+        self._require_deleted(run)
         self.update(run, deleted=None)
 
     def purge(self, run: str) -> None:
-        """Remove a run for good, with its folder."""
+        """Remove a run for good, with its folder; one that is active raises run_busy."""
         if self.exists(run):
             self.delete(run)
+        self._require_deleted(run)
         with self.connection(writing=True) as db:
             for table in ("runs", "steps", "epochs", "blocks", "commands", "notices"):
                 db.execute(f"DELETE FROM {table} WHERE run = ?", (run,))
         shutil.rmtree(self.root / run, ignore_errors=True)
+
+    def _require_deleted(self, run: str) -> None:
+        with self.connection() as db:
+            if db.execute("SELECT 1 FROM runs WHERE run = ? AND deleted IS NOT NULL", (run,)).fetchone() is None:
+                raise UserError("run_missing", value=run, hint=near_runs(run, [r.run for r in self.runs(deleted=True)]))
 
     def move(self, run: str, places: int) -> None:
         """Earlier (negative) or later in the queue of its device."""
@@ -134,21 +161,27 @@ class Store:
                 return
             old = order.index(run)
             order.insert(max(0, min(len(order) - 1, old + places)), order.pop(old))
-            for name, place in zip(order, sorted(row["place"] for row in rows), strict=True):
-                db.execute("UPDATE runs SET place = ? WHERE run = ?", (place, name))
+            places_now = [row["place"] for row in rows]  # in order, since QUEUE is
+            for index, name in enumerate(order):
+                if index and places_now[index] <= places_now[index - 1]:  # queued at the same instant
+                    places_now[index] = math.nextafter(places_now[index - 1], math.inf)
+                db.execute("UPDATE runs SET place = ? WHERE run = ?", (places_now[index], name))
 
     # -- commands ---------------------------------------------------------------------------------------------------------------------
 
     def send(self, run: str, command: str) -> None:
         """pause, resume (a paused one) or stop. A waiting run is stopped at once."""
-        found = self.run(run)
-        if found.status == "queued" and command == "stop":
-            self.update(run, status="stopped", ended=time.time())
-            return
-        if not found.is_active:
-            raise UserError("run_not_active", run=run, status=found.status, command=command)
-        with self.connection(writing=True) as db:
-            db.execute("INSERT INTO commands (run, command, created) VALUES (?, ?, ?)", (run, command, time.time()))
+        if command not in COMMANDS:
+            raise UserError("not_a_choice", field="command", value=command, choices=", ".join(COMMANDS))
+        self.run(run)
+        now = time.time()
+        with self.connection(writing=True) as db:  # one transaction: a waiting run may get its turn at this instant
+            if command == "stop" and _stop_waiting(db, run, now):
+                return
+            if _is_active(db, run):
+                db.execute("INSERT INTO commands (run, command, created) VALUES (?, ?, ?)", (run, command, now))
+                return
+        raise UserError("run_not_active", run=run, status=self.run(run).status, command=command)
 
     def requeue(self, run: str) -> Run:
         """Put a stopped, interrupted or failed run back into the queue, to go on where it was."""
@@ -158,17 +191,21 @@ class Store:
         if found.step and not has_resume_state(found.folder):
             raise UserError("resume_damaged", run=run, reason=f"{found.folder} holds none")
         with self.connection(writing=True) as db:
-            db.execute("DELETE FROM commands WHERE run = ?", (run,))
-            db.execute(
-                "UPDATE runs SET status = 'queued', place = ?, ended = NULL, error_code = NULL, error_values = NULL, pid = NULL WHERE run = ?",
-                (time.time(), run),
-            )
+            changed = db.execute(
+                "UPDATE runs SET status = 'queued', place = ?, ended = NULL, error_code = NULL, error_values = NULL, "
+                "host = NULL, pid = NULL, pid_start = NULL WHERE run = ? AND status = ?",
+                (time.time(), run, found.status),
+            ).rowcount
+            if changed:
+                db.execute("DELETE FROM commands WHERE run = ?", (run,))
+        if not changed:  # somebody else was first
+            raise UserError("run_not_resumable", run=run, status=self.run(run).status)
         return self.run(run)
 
     # -- turns ------------------------------------------------------------------------------------------------------------------------
 
     def claim(self, device: str, run: str | None = None) -> str | None:
-        """Give the free device to the first waiting run (or to `run`, when it is the first): its id, or None.
+        """Give the free device to the first waiting run: its id, or None. With `run`, only to that one, and this process will train it.
 
         One transaction decides, so two callers at the same instant never start two trainings on one device.
         """
@@ -182,11 +219,21 @@ class Store:
                 return None
             if run is None and _waits_itself(run_of(row, self.root)):
                 return None
+            pid, pid_start = (mark.pid, mark.start) if run is not None else (None, None)
             db.execute(
-                "UPDATE runs SET status = 'running', host = ?, pid = NULL, heartbeat = ?, started = COALESCE(started, ?) WHERE run = ?",
-                (mark.host, now, now, row["run"]),
+                "UPDATE runs SET status = 'running', host = ?, pid = ?, pid_start = ?, heartbeat = ?, started = COALESCE(started, ?) "
+                "WHERE run = ?",
+                (mark.host, pid, pid_start, now, now, row["run"]),
             )
             return str(row["run"])
+
+    def spawned(self, run: str, pid: int) -> None:
+        """The process that a claimed run was given: its death is noticed from its first instant on, before it could say a word itself."""
+        with self.connection(writing=True) as db:
+            db.execute(
+                "UPDATE runs SET pid = ?, pid_start = ? WHERE run = ? AND status = 'running' AND pid IS NULL",
+                (pid, start_time(pid), run),
+            )
 
     def waiting_devices(self) -> tuple[str, ...]:
         with self.connection() as db:
@@ -198,14 +245,15 @@ class Store:
         """Runs whose process is gone become interrupted."""
         with self.connection() as db:
             rows = db.execute("SELECT * FROM runs WHERE status IN ('running', 'paused')").fetchall()
-        dead = [row["run"] for row in rows if _is_dead(run_of(row, self.root))]
+        dead = [row for row in rows if _is_dead(run_of(row, self.root))]
         if not dead:
             return
         with self.connection(writing=True) as db:
-            for run in dead:
+            for row in dead:  # unless it ended well, or was given to another process, in this very moment
                 db.execute(
-                    "UPDATE runs SET status = 'interrupted', ended = COALESCE(heartbeat, ?) WHERE run = ? AND status IN ('running', 'paused')",
-                    (time.time(), run),
+                    "UPDATE runs SET status = 'interrupted', ended = COALESCE(heartbeat, ?) "
+                    "WHERE run = ? AND status = ? AND pid IS ? AND pid_start IS ? AND heartbeat IS ?",
+                    (time.time(), row["run"], row["status"], row["pid"], row["pid_start"], row["heartbeat"]),
                 )
 
     def update(self, run: str, **columns: Any) -> None:
@@ -213,6 +261,23 @@ class Store:
         values = [json.dumps(value) if isinstance(value, dict) else value for value in columns.values()]
         with self.connection(writing=True) as db:
             db.execute(f"UPDATE runs SET {', '.join(f'{column} = ?' for column in columns)} WHERE run = ?", (*values, run))
+
+
+def near_runs(run: str, known: list[str]) -> str:
+    """The remedy for an unknown run; a long list is not read out."""
+    if not known:
+        return "there are none yet"
+    if len(known) > NAMES_SHOWN and not get_close_matches(run, known):
+        return "'python -m resnet_core runs list' shows them all"
+    return nearest(run, known)
+
+
+def _stop_waiting(db: sqlite3.Connection, run: str, now: float) -> bool:
+    return db.execute("UPDATE runs SET status = 'stopped', ended = ? WHERE run = ? AND status = 'queued'", (now, run)).rowcount > 0
+
+
+def _is_active(db: sqlite3.Connection, run: str) -> bool:
+    return db.execute("SELECT 1 FROM runs WHERE run = ? AND status IN ('running', 'paused')", (run,)).fetchone() is not None
 
 
 def _waits_itself(run: Run) -> bool:

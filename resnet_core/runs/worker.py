@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from resnet_core.data import Splits, load_splits
 from resnet_core.data.writing import writing_to
 from resnet_core.errors import UserError
 from resnet_core.models import build_model
-from resnet_core.runs.checkpoint import load_weights, read_checkpoint, save_checkpoint
+from resnet_core.runs.checkpoint import SUFFIX, load_weights, read_checkpoint, save_checkpoint
 from resnet_core.runs.metrics import RunWriter
 from resnet_core.runs.opening import find_checkpoint
 from resnet_core.runs.process import this_process
@@ -32,32 +31,42 @@ from resnet_core.training.loop import Training
 SAVE_SECONDS = 30.0  # between two resume states inside an epoch
 SAVE_SHARE = 0.02  # of the time may go into them, when they are large
 LOOK_SECONDS = 0.1  # between two looks for commands
+HEARTBEAT_SECONDS = 5.0  # between two signs of life while paused
 Listener = Callable[[Event], None]
 
 
 def execute(store: Store, run: str, *, listen: Listener = lambda event: None) -> Run:
     """Train a claimed run in this process until it is finished, stopped or failed; SIGTERM and Ctrl-C stop it as a person would."""
     found = store.run(run)
-    writer = RunWriter(store, run)
     mark = this_process()
+    if found.status != "running":
+        raise UserError("run_not_active", run=run, status=found.status, command="train")
+    if found.mark not in (None, mark):
+        raise UserError("run_busy", run=run, status=found.status)
+    writer = RunWriter(store, run)
     try:
         writer.set(status="running", host=mark.host, pid=mark.pid, pid_start=mark.start, heartbeat=time.time())
         with _signals() as asked_to_stop:
             work = _Work(store, found, writer, listen, asked_to_stop)
             try:
                 status, error = work.train(), None
-            except UserError as problem:
-                status, error = "failed", (problem.code, {key: _plain(value) for key, value in problem.values.items()})
-            except torch.OutOfMemoryError:
-                size = found.config.train.batch_size
-                status, error = "failed", ("out_of_memory", {"batch_size": size, "suggestion": max(size // 2, 1)})
-            except Exception as problem:  # the worker's border: the log keeps the trace, the row keeps the sentence
-                logging.getLogger(__name__).exception("run %s failed", run)
-                status, error = "failed", ("run_failed", {"reason": f"{type(problem).__name__}: {problem}"})
+            except Exception as problem:  # noqa: BLE001 - the worker's border: the log keeps the trace, the row keeps the sentence
+                status, error = "failed", _said(problem, found)
         _finish(writer, status, error)
     finally:
         writer.close()
     return store.run(run)
+
+
+def _said(problem: Exception, run: Run) -> tuple[str, dict[str, Any]]:
+    """The code of the sentence that tells a person about it, with its values."""
+    if isinstance(problem, UserError):
+        return problem.code, {key: _plain(value) for key, value in problem.values.items()}
+    if isinstance(problem, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(problem):
+        size = run.config.train.batch_size
+        return "out_of_memory", {"batch_size": size, "suggestion": max(size // 2, 1)}
+    logging.getLogger(__name__).error("run %s failed", run.run, exc_info=problem)
+    return "run_failed", {"reason": f"{type(problem).__name__}: {problem}"}
 
 
 def _finish(writer: RunWriter, status: str, error: tuple[str, dict[str, Any]] | None) -> None:
@@ -74,12 +83,19 @@ def _signals() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield asked
         return
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    before: dict[int, Any] = {}
+
+    def ask(number: int, frame: object) -> None:
+        asked.set()
+        signal.signal(number, before[number])  # a second one ends the process as ever
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before[number] = signal.signal(number, ask)
     try:
         yield asked
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for caught, handler in before.items():
+            signal.signal(caught, handler)
 
 
 class _Work:
@@ -88,9 +104,8 @@ class _Work:
     def __init__(self, store: Store, run: Run, writer: RunWriter, listen: Listener, asked_to_stop: threading.Event) -> None:
         self.store, self.run, self.writer, self.listen, self.asked_to_stop = store, run, writer, listen, asked_to_stop
         self.folder = run.folder
-        self.last_epoch: EpochDone | None = None
-        self.seconds = float(run.result.get("seconds", 0.0))
-        self._began = time.perf_counter()
+        self._seconds_before = float(run.result.get("seconds", 0.0))
+        self._began = time.perf_counter()  # moved on by every pause
         self._saved, self._save_took, self._looked = time.monotonic(), 0.0, 0.0
 
     def train(self) -> str:
@@ -98,21 +113,29 @@ class _Work:
         config = self.run.config
         device = pick_device(config.train.device)
         if device.type == "cpu" and os.environ.get("RESNET_NICE"):
-            os.nice(int(os.environ["RESNET_NICE"]))
+            os.nice(max(int(os.environ["RESNET_NICE"]) - os.nice(0), 0))  # not on top of what this process was started with
         splits = load_splits(config.data, device=device)
         resumed = load_resume_state(self.folder, self.run.run)
-        state = resumed.state if resumed is not None else None
-        self.training = Training(
-            config, splits, device=device, resume=state, plan=None if state else self._plan_of_pair(), start_weights=self._start_weights()
-        )
         if resumed is not None:
-            self.writer.forget_after(self.training.step, self.training.epochs_done)
-            if resumed.damaged is not None:
-                self._tell(Noted(code="resume_older", values={"reason": resumed.damaged}))
+            self.training = self._resumed_training(splits, device, resumed.state)
         else:
+            self.training = Training(config, splits, device=device, plan=self._plan_of_pair(), start_weights=self._start_weights(splits))
+        self.writer.forget_after(self.training.step, self.training.epochs_done)
+        if resumed is None:
             self._save_weights("first", {"epoch": 0, "step": 0})
             self._save_state()
+        elif resumed.damaged is not None:
+            self._tell(Noted(code="resume_older", values={"reason": resumed.damaged}))
         return self._follow(splits)
+
+    def _resumed_training(self, splits: Splits, device: torch.device, state: dict[str, Any]) -> Training:
+        try:
+            return Training(self.run.config, splits, device=device, resume=state)
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            if isinstance(error, UserError | torch.OutOfMemoryError):
+                raise
+            reason = f"it does not fit the run's settings: {str(error).splitlines()[0]}"
+            raise UserError("resume_damaged", run=self.run.run, reason=reason) from error
 
     def _follow(self, splits: Splits) -> str:
         try:
@@ -120,8 +143,7 @@ class _Work:
                 self._tell(event)
                 if isinstance(event, EpochDone):
                     self._keep_epoch(event)
-                if not self._may_go_on():
-                    self._remember_seconds()
+                if not self._may_go_on(event):
                     return "stopped"
         except UserError as error:
             if error.code == "loss_not_finite":
@@ -142,7 +164,6 @@ class _Work:
 
     def _keep_epoch(self, event: EpochDone) -> None:
         """Weights first, then the state that continues from them."""
-        self.last_epoch = event
         metrics = _epoch_metrics(event)
         self._save_weights("last", metrics)
         if event.best:
@@ -151,29 +172,37 @@ class _Work:
         if every is not None and event.epoch % every == 0:
             self._save_weights(f"epoch-{event.epoch}", metrics)
         self._save_state()
-        self.writer.flush()
 
     def _keep_last_good(self) -> None:
-        """A NaN in the first epoch: nothing was kept yet, so keep the weights from before it, which are finite."""
+        """A NaN in the first epoch: nothing was kept yet, so keep the weights from before it, or where they began if these are broken."""
+        if self.training.epochs_done > 0:
+            return
         weights = self.training.weights()
-        finite = all(bool(torch.isfinite(tensor).all()) for tensor in weights.values())
-        if self.training.epochs_done == 0 and finite:
+        if all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
             self._save_weights("last", {"epoch": 0, "step": self.training.step})
+        else:
+            first = read_checkpoint(self.folder / f"first{SUFFIX}")
+            save_checkpoint(self.folder / f"last{SUFFIX}", load_weights(first), first.config, first.spec, first.metrics)
 
     def _save_weights(self, name: str, metrics: dict[str, Any]) -> str:
         metrics = {**metrics, "run": self.run.run, "precision": self.training.plan.precision}
-        return save_checkpoint(self.folder / f"{name}.safetensors", self.training.weights(), self.run.config, self.training.spec, metrics)
+        return save_checkpoint(self.folder / f"{name}{SUFFIX}", self.training.weights(), self.run.config, self.training.spec, metrics)
 
     def _save_state(self) -> None:
+        """Rows first: whatever happens next, the store then knows every step up to the state from which a resume goes on."""
         start = time.monotonic()
+        self.writer.put(result={**self.run.result, "seconds": self._seconds()})
+        self.writer.flush()
         save_resume_state(self.folder, self.training.state_dict())
         self._saved = time.monotonic()
         self._save_took = self._saved - start
 
     def _save_state_if_due(self) -> None:
-        """Inside an epoch a failed save is no reason to lose the training: it is noted, and tried again."""
-        if time.monotonic() - self._saved < max(SAVE_SECONDS, self._save_took / SAVE_SHARE):
-            return
+        """Inside an epoch, or for a pause, a failed save is no reason to lose the training: it is noted, and tried again."""
+        if time.monotonic() - self._saved >= max(SAVE_SECONDS, self._save_took / SAVE_SHARE):
+            self._save_state_or_note()
+
+    def _save_state_or_note(self) -> None:
         try:
             self._save_state()
         except UserError as error:
@@ -182,16 +211,17 @@ class _Work:
 
     # -- commands ------------------------------------------------------------------------------------------------------------------
 
-    def _may_go_on(self) -> bool:
+    def _may_go_on(self, event: Event) -> bool:
         """Obey what was asked for; False when the training is to stop, its state saved."""
+        if isinstance(event, StepDone) and event.step < self.training.step:
+            return True  # a GPU tells of several steps at once, and the state is that of the last one
         if self.asked_to_stop.is_set():
             return self._stop()
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return True
         self._looked = time.monotonic()
-        for command in self.writer.commands():
-            if command == "stop" or (command == "pause" and not self._pause()):
-                return self._stop()
+        if not self._obey(self.writer.commands()):
+            return self._stop()
         self._save_state_if_due()
         return True
 
@@ -199,57 +229,84 @@ class _Work:
         self._save_state()
         return False
 
-    def _pause(self) -> bool:
-        """Wait until resumed (True) or told to stop (False)."""
-        self._save_state()
-        self.writer.set(status="paused")
-        while True:
-            if self.asked_to_stop.wait(LOOK_SECONDS):
-                return False
-            commands = self.writer.commands()
-            if "stop" in commands:
-                return False
-            if "resume" in commands:
-                self.writer.set(status="running")
-                return True
-            if time.monotonic() - self._looked > 5:
-                self._looked = time.monotonic()
-                self.writer.flush()  # a heartbeat
+    def _obey(self, commands: list[str]) -> bool:
+        """One command after the other, waiting here while paused; False for a stop."""
+        paused: float | None = None  # since when
+        try:
+            while True:
+                for command in commands:
+                    if command == "stop":
+                        return False
+                    if command == "pause" and paused is None:
+                        self._save_state_or_note()
+                        self.writer.set(status="paused")
+                        paused = time.perf_counter()
+                    elif command == "resume" and paused is not None:
+                        self.writer.set(status="running")
+                        self._began += time.perf_counter() - paused
+                        paused = None
+                if paused is None:
+                    return True
+                if self.asked_to_stop.wait(LOOK_SECONDS):
+                    return False
+                commands = self.writer.commands()
+                if time.monotonic() - self._looked > HEARTBEAT_SECONDS:
+                    self._looked = time.monotonic()
+                    self.writer.flush()
+        finally:
+            if paused is not None:
+                self._began += time.perf_counter() - paused
 
     # -- beginning and end -----------------------------------------------------------------------------------------------------------
 
     def _tell(self, event: Event) -> None:
         self.writer.write(event)
         if isinstance(event, StepDone | RunStarted | EpochDone | Noted):
-            self.listen(event)
+            try:
+                self.listen(event)
+            except BrokenPipeError:  # nobody reads our output any more: end as with Ctrl-C
+                self.asked_to_stop.set()
         if isinstance(event, RunStarted):
             self.writer.flush()
 
     def _plan_of_pair(self) -> ComputePlan | None:
         """Both members of a pair compute in the same precision and memory order: what the first one chose."""
+        own = self.run.config.train
         for other in self.store.pair_of(self.run):
-            if other.run != self.run.run and other.facts and other.device == self.run.device:
+            asked = other.config.train
+            if other.run == self.run.run or not other.facts or other.device != self.run.device:
+                continue
+            if (asked.precision, asked.memory_format) == (own.precision, own.memory_format):
                 return ComputePlan(precision=other.facts["precision"], memory_format=other.facts["memory_format"], timings={})
         return None
 
-    def _start_weights(self) -> dict[str, torch.Tensor] | None:
-        if self.run.config.train.start_from is None:
+    def _start_weights(self, splits: Splits) -> dict[str, torch.Tensor] | None:
+        """Raises weights_differ unless they are those of the same network."""
+        config = self.run.config
+        if config.train.start_from is None:
             return None
-        return load_weights(find_checkpoint(self.run.config.train.start_from, store=self.store))
+        weights = load_weights(find_checkpoint(config.train.start_from, store=self.store))
+        wanted = build_model(config.model, splits.spec, seed=None).state_dict()
+        if {name: tensor.shape for name, tensor in weights.items()} != {name: tensor.shape for name, tensor in wanted.items()}:
+            raise UserError(
+                "weights_differ", field="start_from", name=config.train.start_from, model=config.model.model, dataset=config.data.dataset
+            )
+        return weights
 
-    def _remember_seconds(self) -> None:
-        self.writer.set(result={**self.run.result, "seconds": self.seconds + time.perf_counter() - self._began})
+    def _seconds(self) -> float:
+        """Of training so far, over all its pieces, without pauses."""
+        return self._seconds_before + time.perf_counter() - self._began
 
     def _conclude(self, splits: Splits) -> None:
         """Measure the result on the test split, once: the last epoch's weights, or the best epoch's after early stopping."""
         train = self.run.config.train
-        tested = "last" if train.patience is None else "best"
-        checkpoint = read_checkpoint(self.folder / f"{tested}.safetensors")
+        tested = "best" if train.patience is not None and (self.folder / f"best{SUFFIX}").is_file() else "last"
+        checkpoint = read_checkpoint(self.folder / f"{tested}{SUFFIX}")
         weights = load_weights(checkpoint)
         model = build_model(self.run.config.model, splits.spec, seed=None, device=self.training.device)
         model.load_state_dict(weights)
-        seconds = self.seconds + time.perf_counter() - self._began
         test = evaluate(model, splits.test, splits.spec, device=self.training.device)
+        seconds = self._seconds()
         sha256 = self._save_final(tested, checkpoint.metrics, test, weights, seconds)
         if self.training.epochs_done < train.epochs:
             self._tell(Noted(code="early_stopped", values={"epochs": self.training.stale_epochs}))
@@ -262,11 +319,11 @@ class _Work:
             "seconds": seconds,
             "peak_memory": peak_memory(self.training.device),
         }
-        self.writer.set(result=result)
+        self.writer.put(result=result)  # written together with the status
 
     def _save_final(self, tested: str, metrics: Any, test: Evaluation, weights: dict[str, torch.Tensor], seconds: float) -> str:
         measured = {**metrics, "test_accuracy": test.accuracy, "test_loss": test.loss, "test_images": test.n, "seconds": seconds}
-        return save_checkpoint(self.folder / f"{tested}.safetensors", weights, self.run.config, self.training.spec, measured)
+        return save_checkpoint(self.folder / f"{tested}{SUFFIX}", weights, self.run.config, self.training.spec, measured)
 
 
 def _epoch_metrics(event: EpochDone) -> dict[str, Any]:
@@ -275,4 +332,4 @@ def _epoch_metrics(event: EpochDone) -> dict[str, Any]:
 
 
 def _plain(value: object) -> object:
-    return str(value) if isinstance(value, Path) else value
+    return value if isinstance(value, str | int | float | None) else str(value)

@@ -159,6 +159,8 @@ class Training:
         size, every = self.config.train.batch_size, self.config.train.probe_every
         ring: list[_Measured] = []
         self._train_mode()
+        if done and every and self.step % every == 0 and done < self.steps_per_epoch:
+            yield self._probe()  # resumed at a step whose recording may not have been made
         clock = time.perf_counter()
         for position in range(done, self.steps_per_epoch):
             ring.append(self._update(order[position * size : (position + 1) * size]))
