@@ -11,10 +11,12 @@ import torch
 from resnet_core.config import DataConfig
 from resnet_core.data.mnist_mini import FILE as MNIST_MINI_FILE
 from resnet_core.data.mnist_mini import read_mnist_mini
-from resnet_core.data.source import Part, Source, resized, resized_spec
+from resnet_core.data.places import PLACED, placed
+from resnet_core.data.places import display_name as display_name_unlike
+from resnet_core.data.source import Part, Progress, Source, resized, resized_spec
 from resnet_core.data.spec import DataSpec, Split, Splits
 from resnet_core.data.splits import split_indices
-from resnet_core.data.torchvision_sets import Progress, download_torchvision, read_torchvision
+from resnet_core.data.torchvision_sets import download_torchvision, read_torchvision
 from resnet_core.errors import UserError, nearest
 
 SPLITS = ("train", "valid", "test")
@@ -142,10 +144,25 @@ def data_root() -> Path:
     return Path(os.environ.get("RESNET_DATA") or "data")
 
 
-def get_dataset(name: str) -> DatasetEntry:
-    if name not in DATASETS:
-        raise UserError("unknown_name", field="dataset", what="data set", value=name, hint=nearest(name, DATASETS))
-    return DATASETS[name]
+def get_dataset(name: str, *, root: Path | None = None) -> DatasetEntry:
+    """The entry of a known name, or one made for a name with a place, which is opened for it."""
+    if name in DATASETS:
+        return DATASETS[name]
+    source = _open_placed(DataConfig(dataset=name), root or data_root())
+    if source is None:
+        raise UserError("unknown_name", field="dataset", what="data set", value=name, hint=nearest(name, _forms()))
+    counts = source.counts
+    read, help = (lambda root, part: source.read(part)), PLACED[name.partition(":")[0]].help
+    return DatasetEntry(spec=source.spec, train=counts["train"], test=counts["test"], help=help, files=(), read=read)
+
+
+def _forms() -> tuple[str, ...]:
+    return (*DATASETS, *(kind.form for kind in PLACED.values()))
+
+
+def display_name(dataset: str) -> str:
+    """What people read instead of a name with a place: the folder's own name, unless that could be taken for another data set."""
+    return display_name_unlike(dataset, frozenset(DATASETS))
 
 
 def dataset_status(root: Path | None = None) -> tuple[DatasetStatus, ...]:
@@ -179,30 +196,40 @@ def fetch(name: str, *, root: Path | None = None, progress: Progress | None = No
     entry.fetch(root, progress)
 
 
-def load_spec(config: DataConfig, *, root: Path | None = None) -> DataSpec:
-    """Size, classes and normalisation without reading images; a named data set need not even be there."""
-    return resized_spec(get_dataset(config.dataset).spec, config.image_size)
+def load_spec(config: DataConfig, *, root: Path | None = None, progress: Progress | None = None) -> DataSpec:
+    """Size, classes and normalisation. A known data set need not even be there; one with a place is opened for it."""
+    if config.dataset in DATASETS:
+        return resized_spec(DATASETS[config.dataset].spec, config.image_size)
+    return open_source(config, root or data_root(), progress).spec
 
 
-def load_splits(config: DataConfig, *, root: Path | None = None, device: torch.device | str = "cpu") -> Splits:
+def load_splits(
+    config: DataConfig, *, root: Path | None = None, device: torch.device | str = "cpu", progress: Progress | None = None
+) -> Splits:
     """Training and validation images on the device; the test split follows when `Splits.test` is first asked for."""
-    source = open_source(config, root or data_root())
+    source = open_source(config, root or data_root(), progress)
     train, valid = _split(source, config)
     return Splits(spec=source.spec, train=train.to(device), valid=valid.to(device), load_test=lambda: source.read("test").to(device))
 
 
-def load_split(config: DataConfig, split: str, *, root: Path | None = None) -> tuple[DataSpec, Split]:
+def load_split(config: DataConfig, split: str, *, root: Path | None = None, progress: Progress | None = None) -> tuple[DataSpec, Split]:
     """One split, "train", "valid" or "test"; the others' images are not kept."""
     if split not in SPLITS:
         raise UserError("not_a_choice", field="split", value=split, choices=", ".join(SPLITS))
-    source = open_source(config, root or data_root())
+    source = open_source(config, root or data_root(), progress)
     if split == "test":
         return source.spec, source.read("test")
     return source.spec, _split(source, config)[SPLITS.index(split)]
 
 
-def open_source(config: DataConfig, root: Path) -> Source:
-    """The data set of the config, present under `root` or at its own place; raises data_missing."""
+def open_source(config: DataConfig, root: Path, progress: Progress | None = None) -> Source:
+    """The data set of the config, present under `root` or at its own place; raises data_missing, or what is wrong with the place.
+
+    `progress` hears of images that have to be decoded first.
+    """
+    source = _open_placed(config, root, progress)
+    if source is not None:
+        return source
     entry = get_dataset(config.dataset)
     if not entry.is_present(root):
         raise UserError("data_missing", field="dataset", name=config.dataset, path=root)
@@ -212,7 +239,15 @@ def open_source(config: DataConfig, root: Path) -> Source:
         split = entry.read(root, part)
         return Split(images=resized(split.images, spec), labels=split.labels)
 
-    return Source(spec=spec, read=read)
+    return Source(spec=spec, counts={"train": entry.train, "test": entry.test}, read=read)
+
+
+def _open_placed(config: DataConfig, root: Path, progress: Progress | None = None) -> Source | None:
+    found = placed(config.dataset)
+    if found is None:
+        return None
+    kind, place = found
+    return kind.open(config.dataset, place, root, config.image_size, progress)
 
 
 def _split(source: Source, config: DataConfig) -> tuple[Split, Split]:

@@ -1,6 +1,6 @@
 """A data set that was opened: its spec, and its two official parts as tensors."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -10,14 +10,18 @@ from torch import Tensor
 from resnet_core.data.spec import DataSpec, Split
 
 Part = Literal["train", "test"]
+Progress = Callable[[int, int | None], None]
+"""Told how much is done so far and how much there is in all: bytes of a download, images of a folder."""
+
 RESIZE_IMAGES = 1024  # resizing goes through float32: so many images at a time keep it under some 100 MB
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """`read` gives the official training or test images, at the size that the spec says. Nothing is read before."""
+    """`read` gives the official training or test images, at the size that the spec says; `counts` tells how many each part has."""
 
     spec: DataSpec
+    counts: Mapping[Part, int]
     read: Callable[[Part], Split]
 
 

@@ -13,13 +13,10 @@ from typing import Any
 
 import torch
 
-from resnet_core.data.source import Part
+from resnet_core.data.source import Part, Progress
 from resnet_core.data.spec import DataSpec, Split
 from resnet_core.data.writing import writing_to
 from resnet_core.errors import UserError
-
-Progress = Callable[[int, int | None], None]
-"""Told the bytes done so far and the bytes in all."""
 
 UNREADABLE = (RuntimeError, ValueError, TypeError, AssertionError, KeyError, OSError, EOFError, pickle.UnpicklingError)
 CHUNK = 1 << 18

@@ -1,0 +1,61 @@
+"""Data sets whose name holds a place: image-folder:PATH and pen-strokes:PATH."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_core.data.image_folder import open_image_folder
+from resnet_core.data.pen_strokes import open_pen_strokes
+from resnet_core.data.source import Progress, Source
+
+Opener = Callable[[str, Path, Path, int | None, Progress | None], Source]
+"""Given the whole name, the place, the data root, the side of the images (None: their own) and whom to tell of progress."""
+
+NICE = re.compile(r"[^\W_][\w .,+()-]{1,39}")
+TELLS_NOTHING = frozenset({"data", "dataset", "datasets", "folder", "image", "images", "photos", "pictures", "strokes"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlacedKind:
+    """`form` is how its names are written; only a `trainable` one has training images."""
+
+    form: str
+    help: str
+    trainable: bool
+    open: Opener
+
+
+PLACED: dict[str, PlacedKind] = {
+    "image-folder": PlacedKind(
+        form="image-folder:PATH",
+        help="your own images: PATH/train/CLASS/* and PATH/test/CLASS/*",
+        trainable=True,
+        open=lambda name, place, root, size, progress: open_image_folder(name, place, root=root, size=size, progress=progress),
+    ),
+    "pen-strokes": PlacedKind(
+        form="pen-strokes:PATH",
+        help="digits drawn with a pen (a UNIPEN file), prepared as sketches are; for testing only",
+        trainable=False,
+        open=lambda name, place, root, size, progress: open_pen_strokes(name, place, size=size),
+    ),
+}
+
+
+def placed(name: str) -> tuple[PlacedKind, Path] | None:
+    """The kind and the place of a name that has one, ~ being the home folder; None for every other name."""
+    kind, _, place = name.partition(":")
+    if kind not in PLACED or not place:
+        return None
+    return PLACED[kind], Path(place).expanduser()
+
+
+def display_name(dataset: str, known: frozenset[str] = frozenset()) -> str:
+    """What people read: the folder's or file's own name where it tells something and is not one of `known`, else the whole name."""
+    found = placed(dataset)
+    if found is None:
+        return dataset
+    _, place = found
+    own = place.name.removesuffix(".gz").removesuffix(".unipen")
+    nice = NICE.fullmatch(own) and own.lower() not in TELLS_NOTHING | known
+    return own if nice else dataset
