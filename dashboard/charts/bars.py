@@ -24,7 +24,7 @@ def probability_bars(
         for name, values in probabilities.items()
         for label, value in zip(classes, values, strict=True)
     ]
-    colors = [network_style(models[name]).color for name in names]
+    colors = shades([network_style(models[name]).color for name in names])
     return (
         alt.Chart(pd.DataFrame(rows, columns=["network", "class", "probability"]))
         .mark_bar()
@@ -41,3 +41,15 @@ def probability_bars(
         )
         .properties(height=height)
     )
+
+
+def shades(colors: Sequence[str]) -> list[str]:
+    """Each colour the first time as it is, then lighter and darker in turn, so that several networks of a kind can be told apart."""
+    return [_mixed(color, list(colors[:place]).count(color)) for place, color in enumerate(colors)]
+
+
+def _mixed(color: str, number: int) -> str:
+    """With white (odd numbers) or black (even ones), the further the higher; 0 leaves it as it is."""
+    ground, share = (255 if number % 2 else 0), 1 - 0.7 ** ((number + 1) // 2)
+    channels = (int(color[start : start + 2], 16) for start in (1, 3, 5))
+    return "#" + "".join(f"{round(channel + (ground - channel) * share):02X}" for channel in channels)

@@ -1,0 +1,114 @@
+"""The desk: what a person draws, what the networks see of it, and what they say. One fragment, so that a stroke runs only this again."""
+
+from itertools import groupby
+
+import numpy as np
+import streamlit as st
+
+from dashboard.bootstrap import guarded
+from dashboard.charts.bars import probability_bars
+from dashboard.components.sketch_journey import show_journey
+from dashboard.components.sketch_networks import Answer, ask_networks, pick_networks
+from dashboard.components.sketch_pictures import show_pixels
+from dashboard.components.sketch_sources import SOURCES, WIDTH, Given, pick_source
+from dashboard.components.sketch_verdict import LIKELY, SURE, Verdict, verdict
+from dashboard.i18n import error_text, t
+from dashboard.navigation import link_to
+from resnet_core.data.sketch import SIDE
+from resnet_core.errors import UserError
+
+ENLARGED = 10  # screen pixels per pixel of the image
+BLACK = np.zeros((SIDE, SIDE), np.uint8)
+
+
+@st.fragment
+def sketch_desk() -> None:
+    with guarded():
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+            source = pick_source()
+            networks = pick_networks()
+        with st.container(horizontal=True, gap="medium"):
+            with st.container(width=WIDTH, gap="small"):
+                given = _given(source)
+            with st.container(width=WIDTH, gap="small"):
+                _show_prepared(given)
+            with st.container(key="sketch_prediction", gap="small"):
+                _show_prediction(source, given, networks)
+        _show_journey(given)
+
+
+def _given(source: str) -> Given | None:
+    try:
+        return SOURCES[source].show()
+    except UserError as error:
+        st.error(error_text(error), icon=":material/error:")
+        return None
+
+
+def _show_prepared(given: Given | None) -> None:
+    st.markdown(f"**{t('sketch.prepared_title')}**")
+    with st.container(key="sketch_prepared"):
+        show_pixels(BLACK if given is None else given.sketch.image, factor=ENLARGED, alt=t("sketch.prepared_alt"))
+    st.caption(t("sketch.prepared_caption"))
+
+
+def _show_prediction(source: str, given: Given | None, networks: dict[str, str]) -> None:
+    if given is None or given.sketch.empty:
+        st.subheader(t(SOURCES[source].waiting), anchor=False)
+        st.caption(t(SOURCES[source].waiting_caption))
+        return
+    if not networks:
+        st.caption(t("sketch.choose_networks"))
+        return
+    answers = sorted(ask_networks(networks, given.sketch.image), key=lambda answer: answer.classes)
+    for _, group in groupby(answers, key=lambda answer: answer.classes):
+        _show_answers(list(group))
+    if given.image is not None:
+        link_to("residual-blocks", label=t("sketch.look_inside"))
+
+
+def _show_answers(answers: list[Answer]) -> None:
+    """Of networks that know the same classes."""
+    classes = answers[0].classes
+    probabilities = {answer.label: answer.probabilities.tolist() for answer in answers}
+    found = verdict(classes, probabilities)
+    st.subheader(_headline(found), anchor=False, help=t("sketch.certainty_help", sure=SURE, likely=LIKELY))
+    st.markdown(_reason(found, answers))
+    chart = probability_bars(
+        classes,
+        probabilities,
+        models={answer.label: answer.model for answer in answers},
+        x_title=t("sketch.class"),
+        y_title=t("sketch.probability"),
+    )
+    st.altair_chart(chart, width="stretch", alt=t("sketch.bars_alt"))
+    st.caption(t("sketch.bars_caption"))
+
+
+def _headline(found: Verdict) -> str:
+    match found.certainty:
+        case "sure":
+            return t("sketch.sure", answer=found.answer)
+        case "likely":
+            return t("sketch.likely", answer=found.answer)
+        case _:
+            return t("sketch.unsure", answer=found.answer, runner_up=found.runner_up)
+
+
+def _reason(found: Verdict, answers: list[Answer]) -> str:
+    said = t("sketch.comma").join(
+        t("sketch.says", network=answer.label, answer=answer.best, probability=float(answer.probabilities.max())) for answer in answers
+    )
+    if len(answers) == 1:
+        return t("sketch.one_says", said=said)
+    return t("sketch.agree" if found.agree else "sketch.disagree", said=said)
+
+
+def _show_journey(given: Given | None) -> None:
+    st.subheader(t("sketch.journey_title"), anchor=False)
+    if given is None or given.sketch.empty:
+        st.caption(t("sketch.journey_waiting"))
+    elif given.image is not None:
+        st.caption(t("sketch.journey_unchanged"))
+    else:
+        show_journey(given.sketch)

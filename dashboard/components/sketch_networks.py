@@ -1,0 +1,107 @@
+"""Which networks look at the sketch, and what each says."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from dashboard.i18n import error_text, t
+from dashboard.loading import open_checkpoint, own_model, store
+from dashboard.navigation import link_to
+from dashboard.state import selection
+from resnet_core.data.sketch import Pixels
+from resnet_core.errors import UserError
+from resnet_core.prediction import predict_sketch
+from resnet_core.runs import checkpoints_of, read_checkpoint, require_channels, shipped_names
+from resnet_core.runs.checkpoint import SUFFIX
+from resnet_core.runs.opening import SHIPPED
+
+PREFERRED = ("resnet20-mnist", "plain20-mnist")  # the pair that comes with the project
+MOST = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One network's probabilities (K,) in the order of `classes`; `label` is its name for people, `model` what it is."""
+
+    label: str
+    model: str
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+
+    @property
+    def best(self) -> str:
+        return self.classes[int(self.probabilities.argmax())]
+
+
+def pick_networks() -> dict[str, str]:
+    """The chosen checkpoints and their names for people; one sentence and the way to Train where there is none."""
+    labels = _labels()
+    if not labels:
+        st.info(t("sketch.no_networks"), icon=":material/model_training:")
+        link_to("train")
+        return {}
+    chosen = st.multiselect(
+        t("sketch.networks"),
+        list(labels),
+        default=_default(list(labels)),
+        format_func=lambda name: labels.get(name, name),
+        max_selections=MOST,
+        placeholder=t("sketch.choose_networks"),
+        help=t("sketch.networks_help", most=MOST),
+        key="sketch_networks",
+        persist_state="session",
+    )
+    return {name: labels.get(name, name) for name in chosen}
+
+
+def ask_networks(networks: dict[str, str], image: Pixels) -> list[Answer]:
+    """What each says of a prepared image; one that cannot be asked says why in its place."""
+    answers = []
+    for name, label in networks.items():
+        try:
+            answers.append(_ask(name, label, image))
+        except UserError as error:
+            st.error(error_text(error), icon=":material/error:")
+    return answers
+
+
+def _ask(name: str, label: str, image: Pixels) -> Answer:
+    checkpoint = open_checkpoint(name)
+    require_channels(checkpoint, 1)
+    probabilities = predict_sketch(own_model(checkpoint), checkpoint.spec, image)
+    return Answer(label=label, model=checkpoint.model_name, classes=checkpoint.spec.classes, probabilities=probabilities)
+
+
+def _labels() -> dict[str, str]:
+    """Every checkpoint that fits, the shipped ones first, then runs from the newest on; and the one in the link, fitting or not."""
+    labels = {name: name for name in shipped_names() if _may_fit(SHIPPED / f"{name}{SUFFIX}")}
+    runs = [(run, kept[0]) for run in store().runs() if (kept := checkpoints_of(run.folder))]
+    named = [run.name for run, _ in runs]
+    for run, checkpoint in runs:
+        if _may_fit(run.folder / f"{checkpoint}{SUFFIX}"):
+            labels[run.run] = run.name if named.count(run.name) == 1 else f"{run.name} ({run.run})"
+    linked = selection().run
+    return labels if linked is None or linked in labels else {**labels, linked: linked}
+
+
+def _may_fit(file: Path) -> bool:
+    return _channels(str(file), file.stat().st_mtime) in (1, None)
+
+
+@st.cache_data(max_entries=1000, show_spinner=False)
+def _channels(path: str, changed: float) -> int | None:
+    """Of the images a checkpoint is for; None for a file that cannot be opened, which is offered so that choosing it says what is wrong."""
+    try:
+        return read_checkpoint(Path(path)).spec.channels
+    except UserError:
+        return None
+
+
+def _default(names: list[str]) -> list[str]:
+    """The shipped pair and the run in the link; without them the two newest, the residual one first."""
+    linked = selection().run
+    wanted = [name for name in (*PREFERRED, linked) if name in names]
+    return list(dict.fromkeys(wanted)) or sorted(names[:2], key=lambda name: name.startswith("plain"))
