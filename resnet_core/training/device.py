@@ -1,10 +1,14 @@
 """Every difference between devices: which one, its memory, its precisions, how to wait for it."""
 
 import contextlib
+import math
 import os
 import resource
+import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +17,9 @@ from resnet_core.errors import UserError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+MEMINFO = Path("/proc/meminfo")
+TRIAL_IMAGES = 32  # enough to tell the combinations apart
+HOPELESS = 4  # times slower than another combination: not tried any longer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +67,18 @@ def device_memory(device: torch.device) -> tuple[int, int]:
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return total - free, total
-    page = os.sysconf("SC_PAGE_SIZE")
-    total = os.sysconf("SC_PHYS_PAGES") * page
-    return total - os.sysconf("SC_AVPHYS_PAGES") * page, total
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if MEMINFO.exists():  # what could be had, caches included; macOS does not tell, so there it is what this process holds
+        available = next(line for line in MEMINFO.read_text().splitlines() if line.startswith("MemAvailable"))
+        return total - 1024 * int(available.split()[1]), total
+    return peak_memory(device), total
 
 
 def peak_memory(device: torch.device) -> int:
     """The most this process has held so far, in bytes: on the GPU, or resident."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def synchronize(device: torch.device) -> None:
@@ -104,29 +113,51 @@ def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch
     choices = candidates(device, precision, memory_format)
     if len(choices) == 1:
         return ComputePlan(precision=choices[0][0], memory_format=choices[0][1], timings={})
-    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     timings: dict[str, float] = {}
-    for kind, order in choices:
-        plan = ComputePlan(precision=kind, memory_format=order, timings={})
-        seconds, sound = _timed(model, images, labels, device, plan)
-        if sound or kind == "float32":
-            timings[f"{kind}/{order}"] = seconds
-        if kind == "bfloat16" and seconds > 4 * min(timings.values(), default=seconds):
-            break  # a CPU without bf16 units can be a hundred times slower: one try is enough
-    model.load_state_dict(kept)
-    model.zero_grad(set_to_none=True)
-    model.to(memory_format=torch.contiguous_format)
+    with _given_back(model):
+        for kind, order in choices:
+            plan = ComputePlan(precision=kind, memory_format=order, timings={})
+            fastest = min(timings.values(), default=math.inf)
+            seconds, sound = _timed(model, images[:TRIAL_IMAGES], labels[:TRIAL_IMAGES], device, plan, limit=HOPELESS * fastest)
+            if sound or kind == "float32":
+                timings[f"{kind}/{order}"] = seconds
+            if kind == "bfloat16" and seconds > HOPELESS * fastest:
+                break  # a CPU without bf16 units can be a hundred times slower: one try is enough
+    if not timings:  # a precision was asked for whose gradients are not finite: the training says so at its first step
+        return ComputePlan(precision=choices[0][0], memory_format=choices[0][1], timings={})
     best = min(timings, key=lambda key: timings[key]).split("/")
     return ComputePlan(precision=best[0], memory_format=best[1], timings=timings)
 
 
-def _timed(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, plan: ComputePlan) -> tuple[float, bool]:
+@contextlib.contextmanager
+def _given_back(model: nn.Module) -> Iterator[None]:
+    """At the end weights, buffers, gradients and the order in memory are as before, and so are the random numbers to come."""
+    kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            model.to(memory_format=torch.contiguous_format)
+            model.load_state_dict(kept)
+            for parameter, gradient in gradients:
+                parameter.grad = gradient
+
+
+def _timed(
+    model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, plan: ComputePlan, *, limit: float
+) -> tuple[float, bool]:
+    """(seconds of the fastest step, whether loss and gradients are finite).
+
+    A step longer than `limit` and than a second is the last; the first one also builds kernels and rarely is the fastest.
+    """
     model.to(memory_format=FORMATS[plan.memory_format])
     batch = images.to(memory_format=FORMATS[plan.memory_format])
-    times = []
-    for _ in range(3):  # the first also builds kernels and is not counted
+    times: list[float] = []
+    while len(times) < 3 and (not times or times[-1] <= max(limit, 1.0)):
         start = time.perf_counter()
-        model.zero_grad(set_to_none=True)
+        for parameter in model.parameters():
+            parameter.grad = None
         with plan.autocast(device):
             logits = model(batch)
         loss = nn.functional.cross_entropy(logits.float(), labels)
@@ -134,4 +165,4 @@ def _timed(model: nn.Module, images: Tensor, labels: Tensor, device: torch.devic
         synchronize(device)
         times.append(time.perf_counter() - start)
     norms = torch._foreach_norm([p.grad for p in model.parameters() if p.grad is not None])
-    return min(times[1:]), bool(torch.isfinite(torch.stack([loss.detach(), *norms])).all())
+    return min(times), bool(torch.isfinite(torch.stack([loss.detach(), *norms])).all())

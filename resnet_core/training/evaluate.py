@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from resnet_core.data.spec import DataSpec, Split, normalize
+from resnet_core.inspection.recording import untouched
 from resnet_core.training.device import FORMATS, ComputePlan
 
 
@@ -36,17 +37,12 @@ def predict_batches(
     device: torch.device | str = "cpu",
     plan: ComputePlan = FLOAT32,
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """(images done so far, logits (B, K) in float32) batch by batch, in eval mode; the model's mode is given back after each batch."""
+    """(images done so far, logits (B, K) in float32) batch by batch, in eval mode; every module's own mode is given back after each batch."""
     device = torch.device(device)
     for start in range(0, len(split), batch_size):
         images = normalize(split.images[start : start + batch_size].to(device), spec).to(memory_format=FORMATS[plan.memory_format])
-        training = model.training
-        model.eval()
-        try:
-            with torch.inference_mode(), plan.autocast(device):
-                logits = model(images)
-        finally:
-            model.train(training)
+        with untouched(model), torch.inference_mode(), plan.autocast(device):
+            logits = model(images)
         yield start + len(images), logits.float()
 
 
