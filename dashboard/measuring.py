@@ -3,6 +3,7 @@
 The numbers are resnet_core's; here they only get a copy of the network of their own and a place in a bounded cache.
 """
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from resnet_core.data import normalize, some_images
 from resnet_core.errors import UserError
 from resnet_core.inspection import BlockMaps, BlockStatistics, block_maps, residual_statistics
 from resnet_core.runs import Checkpoint
+
+TIMED = 16  # images in the trial that says what more of them will cost
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,3 +87,18 @@ def _statistics(
     _, images = checkpoint_images(_checkpoint, dataset, split)
     chosen = images.take(some_images(len(images), count, seed))
     return residual_statistics(own_model(_checkpoint, initial=initial), normalize(chosen.images, _checkpoint.spec))
+
+
+def seconds_per_image(checkpoint: Checkpoint) -> float:
+    """What one image costs in `statistics_of` on this machine: timed once, on noise."""
+    return _seconds_per_image(file_state(checkpoint), checkpoint)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _seconds_per_image(state: tuple[str, float], _checkpoint: Checkpoint) -> float:
+    model, spec = own_model(_checkpoint), _checkpoint.spec
+    noise = torch.randn(TIMED, spec.channels, spec.height, spec.width)
+    residual_statistics(model, noise[:1])  # the first pass also allocates
+    start = time.perf_counter()
+    residual_statistics(model, noise)
+    return (time.perf_counter() - start) / TIMED

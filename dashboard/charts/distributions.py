@@ -73,4 +73,4 @@ def share_bar(shares: Sequence[Share], *, height: int = 96) -> go.Figure:
     figure.update_layout(barmode="stack")
     figure.update_xaxes(range=[0, 1], tickformat=".0%", fixedrange=True, showgrid=False)
     figure.update_yaxes(visible=False, fixedrange=True)
-    return settled(figure, height=height, bottom=24, top=34)
+    return settled(figure, height=height, bottom=24, top=34).update_layout(legend={"traceorder": "normal"})

@@ -38,7 +38,7 @@ def linked_maps(panels: Sequence[MapPanel], *, value_title: str, limit: float | 
     for place, panel in enumerate(panels, start=1):
         _draw(figure, panel, place, rows, columns, value_title)
     figure.update_xaxes(range=[0, columns], matches="x", constrain="domain", visible=False)
-    figure.update_yaxes(range=[rows, 0], matches="y", constrain="domain", visible=False)
+    figure.update_yaxes(range=[rows, 0], matches="y", constrain="domain", constraintoward="top", visible=False)
     for place in range(1, len(panels) + 1):
         figure.update_yaxes(scaleanchor="x" if place == 1 else f"x{place}", row=1, col=place)
     figure.update_layout(
@@ -46,7 +46,16 @@ def linked_maps(panels: Sequence[MapPanel], *, value_title: str, limit: float | 
             "colorscale": [list(stop) for stop in DIVERGING],
             "cmin": -limit,
             "cmax": limit,
-            "colorbar": {"title": {"text": value_title, "side": "right"}, "thickness": 12, "len": 0.86, "tickformat": ".2~g", "nticks": 7},
+            "colorbar": {
+                "title": {"text": value_title, "side": "top", "font": {"size": 12}},
+                "thickness": 12,
+                "x": 1.0,
+                "xpad": 8,
+                "len": 1.0,
+                "ypad": 0,
+                "tickformat": ".2~g",
+                "nticks": 7,
+            },
         },
     )
     return settled(figure, height=height)

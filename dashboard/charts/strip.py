@@ -15,11 +15,12 @@ ERROR_BAR = "rgba(100, 110, 122, 0.9)"  # between the bars' colours and either p
 
 @dataclass(frozen=True, kw_only=True)
 class StripBlock:
-    """A block's place in the strip: its path, its stage (from 1) and what people call it."""
+    """A block's place in the strip: its path, its stage (from 1), and what people call the two."""
 
     name: str
     stage: int
     label: str
+    stage_label: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,26 +45,31 @@ def block_strip(
     value_label: str,
     reference_label: str,
     guide_label: str,
-    stage_label: str,
+    x_title: str,
     selected: str | None = None,
     row_height: int = 112,
 ) -> go.Figure:
-    """Rows of measurements under each other over the same blocks. `stage_label` has a {stage}; points carry the block's name."""
+    """Rows of measurements under each other over the same blocks. Points carry the block's name."""
     figure = make_subplots(rows=len(rows), cols=1, shared_xaxes=True, vertical_spacing=0.12 / max(1, len(rows) - 1))
     looks = _Looks(style=style, value_label=value_label, reference_label=reference_label, guide_label=guide_label)
     for number, row in enumerate(rows, start=1):
         _draw_row(figure, number, row, blocks, looks, selected)
-    _mark_stages(figure, blocks, stage_label, len(rows))
+    _mark_stages(figure, blocks)
     # The axis counts the blocks within their stage; every second or fifth one where there are many.
     step = 1 if len(blocks) <= 30 else 2 if len(blocks) <= 60 else 5
     shown = [place for place in range(len(blocks)) if (_number_in_stage(blocks, place) - 1) % step == 0]
     figure.update_xaxes(range=[-0.6, len(blocks) - 0.4], showgrid=False, zeroline=False, fixedrange=True, showticklabels=False)
     figure.update_xaxes(
-        tickvals=shown, ticktext=[str(_number_in_stage(blocks, place)) for place in shown], showticklabels=True, row=len(rows), col=1
+        tickvals=shown,
+        ticktext=[str(_number_in_stage(blocks, place)) for place in shown],
+        showticklabels=True,
+        title={"text": x_title, "standoff": 2},
+        row=len(rows),
+        col=1,
     )
     figure.update_yaxes(fixedrange=True, zeroline=True, nticks=5)
     figure.update_layout(barmode="overlay", bargap=0.35, hovermode="x")
-    settled(figure, height=row_height * len(rows) + 72, top=48, left=60, bottom=24)
+    settled(figure, height=row_height * len(rows) + 88, top=48, left=60, bottom=40)
     # The legend stands above the names of the stages.
     return figure.update_layout(dragmode=False, legend={"y": 1.0, "yref": "container", "yanchor": "top"})
 
@@ -139,13 +145,12 @@ def _stage_ends(blocks: Sequence[StripBlock]) -> list[tuple[int, int]]:
     return ends
 
 
-def _mark_stages(figure: go.Figure, blocks: Sequence[StripBlock], stage_label: str, rows: int) -> None:
+def _mark_stages(figure: go.Figure, blocks: Sequence[StripBlock]) -> None:
     for start, end in _stage_ends(blocks):
-        stage = blocks[start].stage
-        if stage % 2 == 0:
+        if blocks[start].stage % 2 == 0:
             figure.add_vrect(x0=start - 0.5, x1=end - 0.5, fillcolor=BAND, line_width=0, layer="below", row="all", col=1)
         figure.add_annotation(
-            text=stage_label.format(stage=stage),
+            text=blocks[start].stage_label,
             x=(start + end - 1) / 2,
             y=1.0,
             xref="x",

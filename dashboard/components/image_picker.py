@@ -22,7 +22,7 @@ COLUMNS, ROWS = 6, 2
 ON_A_PAGE = COLUMNS * ROWS
 ALL_LABELS = -1
 SPLITS = {"test": "pick.split_test", "valid": "pick.split_valid", "train": "pick.split_train"}
-ENLARGED = 112  # px
+ENLARGED = 96  # px
 
 
 def image_picker(checkpoint: Checkpoint, *, key: str = "image_picker") -> ImageChoice:
@@ -31,7 +31,7 @@ def image_picker(checkpoint: Checkpoint, *, key: str = "image_picker") -> ImageC
     choice, error = _asked(checkpoint, own)
     spec, split = checkpoint_images(checkpoint, choice.dataset, choice.split)
     _show(checkpoint, choice)
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, wrap=False, gap="xsmall"):
         _split_select(key, choice, own)
         label = _label_select(key, choice, spec, split)
     if error is not None:
@@ -65,10 +65,9 @@ def _require_known(dataset: str, own: str) -> None:
 
 def _show(checkpoint: Checkpoint, choice: ImageChoice) -> None:
     picked = picked_image(checkpoint, choice)
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+    with st.container(horizontal=True, wrap=False, gap="small", vertical_alignment="center"):
         st.image(_enlarged(picked.pixels), width=ENLARGED, alt=t("pick.image_alt", index=choice.index, label=picked.class_name))
         with st.container(gap="xsmall"):
-            st.markdown(t("pick.image_title", index=choice.index))
             st.markdown(t("pick.image_label", label=picked.class_name))
             st.markdown(_said(checkpoint, choice, picked))
 
@@ -180,7 +179,7 @@ def _steps(key: str, choice: ImageChoice, count: int, matching: NDArray[np.int64
     def go(index: int) -> None:
         _go(key, ImageChoice(dataset=choice.dataset, split=choice.split, index=index))
 
-    with st.container(horizontal=True, gap="xsmall", vertical_alignment="bottom"):
+    with st.container(horizontal=True, wrap=False, gap="xxsmall", vertical_alignment="bottom"):
         st.button("", icon=":material/chevron_left:", key=f"{key}_back", help=t("pick.page_back"), on_click=turn, args=(-1,))
         st.number_input(
             t("pick.index", last=count - 1),

@@ -1,13 +1,13 @@
 """What is measured inside a network; whoever looks leaves it as found."""
 
-from resnet_core.inspection.effect import ChannelMeasures, PositionShares, channel_measures, position_shares
+from resnet_core.inspection.effect import ChannelMeasures, PositionShares, channel_measures, inverse_root_line, position_shares
 from resnet_core.inspection.gradients import BlockGradient, GradientReport, LayerGradient, measure_gradients
 from resnet_core.inspection.lesions import Lesion, each_block, lesion_accuracies, lesioned
 from resnet_core.inspection.recording import hooked, recorded, untouched
 from resnet_core.inspection.residual import BlockMaps, BlockStatistics, all_outputs, block_maps, residual_statistics
 
 __all__ = [
-    "BlockGradient", "BlockMaps", "BlockStatistics", "ChannelMeasures", "PositionShares", "channel_measures", "position_shares",
+    "BlockGradient", "BlockMaps", "BlockStatistics", "ChannelMeasures", "PositionShares", "channel_measures", "inverse_root_line", "position_shares",
     "GradientReport", "LayerGradient", "Lesion", "all_outputs", "block_maps", "each_block",
     "hooked", "lesion_accuracies", "lesioned", "measure_gradients", "recorded", "residual_statistics", "untouched",
 ]  # fmt: skip

@@ -1,11 +1,14 @@
 """What F does to the shortcut in one block for one image, channel by channel and position by position."""
 
+import itertools
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_core.inspection.residual import BlockMaps
+from resnet_core.inspection.residual import BlockMaps, BlockStatistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +54,21 @@ def position_shares(maps: BlockMaps) -> PositionShares | None:
     cancels, amplifies = float((product < 0).mean()), float((product > 0).mean())
     adds = float(((maps.shortcut == 0) & (maps.output != 0)).mean())
     return PositionShares(cancels=cancels, amplifies=amplifies, adds=adds, nothing=max(0.0, 1 - cancels - amplifies - adds))
+
+
+def inverse_root_line(blocks: Sequence[BlockStatistics]) -> tuple[float | None, ...]:
+    """c / sqrt(l) for the l-th block of each stage, c from the geometric mean of the stage's ratios; None without shortcuts.
+
+    At initialisation normalised branches keep the size of F while the shortcut's variance grows by one branch per block, so that the
+    ratio falls like this inside a stage (De and Smith 2020, arXiv:2002.10444).
+    """
+    line: list[float | None] = []
+    for _, members in itertools.groupby(blocks, key=lambda block: block.stage):
+        ratios = [block.ratio for block in members]
+        logs = [math.log(ratio) + math.log(place) / 2 for place, ratio in enumerate(ratios, start=1) if ratio]
+        scale = math.exp(sum(logs) / len(logs)) if logs else None
+        line += [None if scale is None else scale / math.sqrt(place) for place in range(1, len(ratios) + 1)]
+    return tuple(line)
 
 
 def _norm(channels: NDArray[np.float32]) -> NDArray[np.float32]:

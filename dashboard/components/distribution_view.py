@@ -1,0 +1,40 @@
+"""How the values of x, F and their sum are spread in one block, and what F does at each position."""
+
+import streamlit as st
+
+from dashboard.charts.distributions import Share, Values, histograms, share_bar
+from dashboard.charts.theme import PLOTLY_CONFIG
+from dashboard.i18n import t
+from resnet_core.inspection import BlockMaps, position_shares
+
+INPUT, RESIDUAL, SUM = "#64748B", "#8E5BB5", "#2F9E77"  # of SERIES; blue and orange are networks
+CANCELS, AMPLIFIES, ADDS, NOTHING = "#8A55B0", "#4C9F62", "#B0842A", "#8793A1"
+
+
+def distribution_view(maps: BlockMaps) -> None:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.subheader(t("blocks.histogram_title"), anchor=False)
+        tensors = [Values(name="x", values=maps.input, color=INPUT), Values(name="F(x)", values=maps.residual, color=RESIDUAL)]
+        if maps.shortcut is not None and maps.sum is not None:
+            tensors[0] = Values(name="s(x)" if maps.shortcut.shape != maps.input.shape else "x", values=maps.shortcut, color=INPUT)
+            tensors.append(Values(name=f"{tensors[0].name} + F(x)", values=maps.sum, color=SUM))
+        figure = histograms(tensors, x_title=t("blocks.activation"), y_title=t("blocks.positions"))
+        st.plotly_chart(figure, config=PLOTLY_CONFIG, key="block_histograms", alt=t("blocks.histogram_title"))
+        st.caption(t("blocks.histogram_read"))
+    with right:
+        st.subheader(t("blocks.shares_title"), anchor=False)
+        shares = position_shares(maps)
+        if shares is None:
+            st.caption(t("blocks.shares_plain"))
+            return
+        parts = [
+            Share(name=t("blocks.cancels"), share=shares.cancels, color=CANCELS),
+            Share(name=t("blocks.amplifies"), share=shares.amplifies, color=AMPLIFIES),
+            Share(name=t("blocks.adds"), share=shares.adds, color=ADDS),
+            Share(name=t("blocks.does_nothing"), share=shares.nothing, color=NOTHING),
+        ]
+        st.plotly_chart(
+            share_bar(parts), config={**PLOTLY_CONFIG, "modeBarButtons": [["toImage"]]}, key="block_shares", alt=t("blocks.shares_title")
+        )
+        st.caption(t("blocks.shares_read"))
