@@ -6,6 +6,8 @@ checksums, and unpacked by torchvision.
 
 import http.client
 import pickle
+import ssl
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ from resnet_core.data.writing import writing_to
 from resnet_core.errors import UserError
 
 UNREADABLE = (RuntimeError, ValueError, TypeError, AssertionError, KeyError, OSError, EOFError, pickle.UnpicklingError)
+NETWORK = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)
 CHUNK = 1 << 18
 TIMEOUT = 30  # seconds without a byte
 
@@ -77,7 +80,7 @@ def _fetch_archive(name: str, urls: list[str], folder: Path, md5: str, report: C
         for url in urls:
             try:
                 size = _download(url, part, lambda size: report(done + size))
-            except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
+            except NETWORK as error:
                 reason = f"{url}: {getattr(error, 'reason', error)}"
                 continue
             if check_integrity(part, md5):
