@@ -24,6 +24,7 @@ PHRASES = {
     "a whole number": "phrase.whole_number",
     "a number": "phrase.number",
     "true or false": "phrase.true_or_false",
+    "key=value": "phrase.key_value",
     "a list of numbers": "phrase.list_of_numbers",
     "text": "phrase.text",
 }

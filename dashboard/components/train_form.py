@@ -11,7 +11,7 @@ from dashboard.components.formats import duration
 from dashboard.forms import setting_widget, settings_form
 from dashboard.i18n import error_text, t
 from dashboard.loading import store
-from resnet_core.config import PARTS, RunConfig
+from resnet_core.config import PARTS, RunConfig, TrainConfig
 from resnet_core.data import DATASETS, augment_warnings, data_root, dataset_status, get_dataset, load_spec
 from resnet_core.errors import UserError
 from resnet_core.models import describe, get_entry, model_names, twin_name
@@ -20,6 +20,7 @@ from resnet_core.training import available_devices, device_memory, device_name, 
 
 FOLDER = "image-folder"
 GIGABYTE = 2**30
+MOST_STEPS = 2000  # of a schedule's curve: more cannot be seen
 FIRST_CHOICE = ("resnet20", "plain20")
 SHOWN = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "seed")  # the rest is behind "more settings"
 GROUPS = {
@@ -139,9 +140,14 @@ def _costs(configs: tuple[RunConfig, ...]) -> None:
     for code in augment_warnings(first.augment, spec):
         st.warning(t(f"warning.{code}"), icon=":material/warning:")
     per_epoch = steps_per_epoch(images, first.train.batch_size) if images else 100
-    curve = schedule_curve(first.train, min(per_epoch, max(20_000 // first.train.epochs, 1)))
+    curve = _schedule(first.train, min(per_epoch, max(MOST_STEPS // first.train.epochs, 1)))
     chart = sparkline(curve, x_title=t("axis.step"), y_title=t("axis.learning_rate"))
     st.altair_chart(chart, key="train_schedule", width="stretch", alt=t("train.schedule_alt"))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _schedule(config: TrainConfig, per_epoch: int) -> list[float]:
+    return schedule_curve(config, per_epoch).tolist()
 
 
 def _training_images(config: RunConfig) -> int | None:

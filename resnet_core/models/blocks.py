@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 from torch.nn import functional
-from torchvision.ops import StochasticDepth
 
 Norm = Callable[[int], nn.Module]
 
@@ -56,7 +55,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.preact = preact or nn.Identity()
         self.residual = residual
-        self.drop = StochasticDepth(drop, mode="row") if drop else nn.Identity()
+        self.drop = stochastic_depth(drop) if drop else nn.Identity()
         self.shortcut = shortcut
         self.add = Add() if shortcut is not None else None
         self.relu = nn.ReLU() if final_relu else nn.Identity()
@@ -67,6 +66,13 @@ class ResidualBlock(nn.Module):
             return self.relu(self.residual(x))  # type: ignore[no-any-return]
         residual = self.drop(self.residual(x.view_as(x)))
         return self.relu(self.add(residual, self.shortcut(x.view_as(x))))  # type: ignore[no-any-return]
+
+
+def stochastic_depth(probability: float) -> nn.Module:
+    """Huang et al. 2016, an image at a time."""
+    from torchvision.ops import StochasticDepth  # here: torchvision costs a second and 170 MB, and few networks need it
+
+    return StochasticDepth(probability, mode="row")  # type: ignore[no-any-return]
 
 
 def convolution(in_channels: int, out_channels: int, size: int, stride: int = 1, *, bias: bool = False) -> nn.Conv2d:

@@ -59,7 +59,8 @@ def device_name(device: torch.device) -> str:
     """What people call it: the GPU's product name, or the CPU with its threads."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads" if device.type == "cpu" else "Apple GPU"
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else "Apple GPU"
 
 
 def device_memory(device: torch.device) -> tuple[int, int]:

@@ -69,8 +69,7 @@ def schedule_curve(config: TrainConfig, steps_per_epoch: int) -> NDArray[np.floa
         rates.append(config.unfreeze_learning_rate)
     curve: list[float] = []
     for epochs, rate in zip(phases, rates, strict=True):
-        parameter = nn.Parameter(torch.zeros(1))
-        optimizer = torch.optim.SGD([parameter], lr=rate)
+        optimizer = _RateOnly(rate)
         total = epochs * steps_per_epoch
         schedules = make_schedule(phase_config(config, rate), optimizer, steps_per_epoch, total)
         for _ in range(total):
@@ -78,6 +77,17 @@ def schedule_curve(config: TrainConfig, steps_per_epoch: int) -> NDArray[np.floa
             optimizer.step()
             step_schedules(schedules)
     return np.array(curve)
+
+
+class _RateOnly(Optimizer):
+    """Holds a learning rate for schedulers and updates nothing. A real optimizer's constructor imports torch's compiler: 150 MB, two seconds."""
+
+    def __init__(self, learning_rate: float) -> None:
+        self.defaults = {"lr": learning_rate}
+        self.param_groups = [{"lr": learning_rate, "params": []}]
+
+    def step(self, closure: object = None) -> None:  # type: ignore[override]
+        """Nothing."""
 
 
 def phase_config(config: TrainConfig, learning_rate: float) -> TrainConfig:

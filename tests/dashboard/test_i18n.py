@@ -15,7 +15,7 @@ from resnet_core.errors import MESSAGES, UserError, nearest
 ROOT = Path(__file__).parents[2]
 CODE = [ROOT / "app.py", *(ROOT / "pages").glob("*.py"), *(ROOT / "dashboard").rglob("*.py")]
 
-# Keys that code composes: t(f"page.{section}.title"). A new composed family is added here on purpose.
+# Families of keys whose members come from the core (codes of errors, names of settings), not from the dashboard's own code.
 COMPOSED = ("error.", "note.", "phrase.", "page.", "setting.", "unit.", "status.", "warning.")
 
 
@@ -27,11 +27,24 @@ def keys_in_code() -> Iterator[tuple[str, Path]]:
     """Every argument of t(), and every other text that looks like a key of ours (it is handed on to t() somewhere)."""
     sections = "|".join({key.split(".")[0] for key in sentences("en")})
     for file in CODE:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        inside = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "t" and isinstance(node.args[0], ast.Constant):
                 yield str(node.args[0].value), file
-            elif isinstance(node, ast.Constant) and re.fullmatch(rf"({sections})(\.[a-z_0-9]+)+", str(node.value)):
+            elif (
+                isinstance(node, ast.Constant) and id(node) not in inside and re.fullmatch(rf"({sections})(\.[a-z_0-9]+)+", str(node.value))
+            ):
                 yield str(node.value), file
+
+
+def patterns_in_code() -> Iterator[re.Pattern[str]]:
+    """What t(f"train.asked_{command}") asks for: any key of that shape."""
+    for file in CODE:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "t" and isinstance(node.args[0], ast.JoinedStr):
+                parts = [re.escape(str(part.value)) if isinstance(part, ast.Constant) else r"[a-z_0-9.]+" for part in node.args[0].values]
+                yield re.compile("".join(parts))
 
 
 def test_both_languages_have_the_same_keys_and_placeholders() -> None:
@@ -56,8 +69,22 @@ def test_code_asks_only_for_keys_that_exist() -> None:
 
 
 def test_no_sentence_is_unused() -> None:
-    used = {key for key, _ in keys_in_code()}
-    assert not {key for key in sentences("en") if key not in used and not key.startswith(COMPOSED)}
+    used, patterns = {key for key, _ in keys_in_code()}, tuple(patterns_in_code())
+    asked = [key for key in sentences("en") if key in used or key.startswith(COMPOSED) or any(p.fullmatch(key) for p in patterns)]
+    assert not set(sentences("en")) - set(asked)
+
+
+def test_every_composed_key_has_at_least_one_sentence() -> None:
+    for pattern in patterns_in_code():
+        assert any(pattern.fullmatch(key) for key in sentences("en")), pattern.pattern
+
+
+def test_settings_have_the_core_s_help_and_all_of_them_a_label() -> None:
+    for part in PARTS.values():
+        for name, rule in part.settings().items():
+            assert sentences("en")[f"setting.{name}.help"] == rule.help
+            assert sentences("zh")[f"setting.{name}.label"]
+            assert not rule.unit or sentences("zh")[f"unit.{rule.unit}"]
 
 
 def test_errors_are_the_core_s_own_in_english() -> None:

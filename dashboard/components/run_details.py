@@ -1,0 +1,129 @@
+"""One chosen run to rename, note, download or delete; several, as the difference of their settings."""
+
+import csv
+import io
+from collections.abc import Sequence
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.components.formats import duration, percent
+from dashboard.components.run_words import display_names, show_error
+from dashboard.components.runs_table import forget
+from dashboard.i18n import t
+from dashboard.loading import store
+from dashboard.state import select
+from resnet_core.runs import Run, checkpoints_of, read_epochs, resume
+
+INSIDE = "runs_go_inside"
+
+
+def show_details(runs: Sequence[Run]) -> None:
+    if len(runs) == 1:
+        _one(runs[0])
+    else:
+        _difference(runs)
+    if st.session_state.pop(INSIDE, False):
+        st.switch_page("pages/residual-blocks.py")
+
+
+def _one(run: Run) -> None:
+    st.subheader(run.name, anchor=False)
+    show_error(run)
+    facts, words = st.columns([2, 1.2])
+    with facts:
+        st.markdown(_facts(run))
+        with st.container(horizontal=True):
+            _downloads(run)
+            if run.is_resumable and st.button(t("train.resume"), icon=":material/play_arrow:", key="runs_resume"):
+                resume(store(), run.run)
+                st.rerun()
+            st.button(
+                t("runs.delete"),
+                icon=":material/delete:",
+                key="runs_delete",
+                disabled=run.is_active,
+                help=t("runs.delete_help"),
+                on_click=forget,
+                args=(run,),
+            )
+    with words:
+        name = st.text_input(t("runs.name"), value=run.name, key=f"runs_name_{run.run}", max_chars=80)
+        note = st.text_area(t("runs.note"), value=run.note, key=f"runs_note_{run.run}", height=80)
+        if name.strip() != run.name or note != run.note:
+            store().rename(run.run, name)
+            store().annotate(run.run, note)
+            st.rerun()
+
+
+def _facts(run: Run) -> str:
+    lines = [t("runs.fact_network", model=run.model_name, dataset=run.dataset, run=run.run)]
+    if run.facts:
+        parameters = f"{run.facts['parameters']:,}"
+        lines.append(t("runs.fact_machine", parameters=parameters, device=run.facts["device"], precision=run.facts["precision"]))
+    if run.best_valid_accuracy is not None:
+        lines.append(t("runs.fact_valid", accuracy=percent(run.best_valid_accuracy), epoch=run.epoch, epochs=run.config.train.epochs))
+    if run.test_accuracy is not None:
+        lines.append(
+            t(
+                "runs.fact_test",
+                accuracy=percent(run.test_accuracy),
+                images=f"{run.result['test_images']:,}",
+                time=duration(run.result["seconds"]),
+            )
+        )
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def _downloads(run: Run) -> None:
+    kept = checkpoints_of(run.folder)
+    result = run.result.get("tested", "last")
+    if result in kept:
+        st.button(
+            t("train.look_inside", name=run.model_name), icon=":material/join_right:", key="runs_open", on_click=_open, args=(run.run,)
+        )
+        file = run.folder / f"{result}.safetensors"
+        st.download_button(
+            t("runs.weights"),
+            file.read_bytes,
+            file_name=f"{run.run}.safetensors",
+            icon=":material/download:",
+            key="runs_weights",
+            on_click="ignore",
+        )
+    if run.epoch:
+        st.download_button(
+            t("runs.metrics"),
+            _metrics_csv(run),
+            file_name=f"{run.run}.csv",
+            mime="text/csv",
+            icon=":material/table:",
+            key="runs_metrics",
+            on_click="ignore",
+        )
+
+
+def _open(run: str) -> None:
+    select(run=run)
+    st.session_state[INSIDE] = True
+
+
+def _metrics_csv(run: Run) -> str:
+    rows = [vars(row) for row in read_epochs(store(), run.run)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else ["epoch"])
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _difference(runs: Sequence[Run]) -> None:
+    """Only the settings in which the chosen runs differ."""
+    flats = [run.config.flat() for run in runs]
+    differing = [name for name in flats[0] if len({str(flat[name]) for flat in flats}) > 1]
+    st.subheader(t("runs.difference"), anchor=False)
+    names = display_names(runs)
+    columns = [name if names.count(name) == 1 else run.run for name, run in zip(names, runs, strict=True)]
+    values = [[t(f"setting.{name}.label"), *(str(flat[name]) for flat in flats)] for name in differing]
+    values.append([t("runs.column_test"), *(percent(run.test_accuracy) for run in runs)])
+    st.table(pd.DataFrame(values, columns=[t("runs.setting"), *columns]).set_index(t("runs.setting")))

@@ -1,0 +1,101 @@
+"""A finished run becomes a checkpoint that comes with the project: weights with their history, and a model card."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from resnet_core.config import RunConfig
+from resnet_core.errors import UserError
+from resnet_core.runs.checkpoint import SUFFIX, load_weights, read_checkpoint, save_checkpoint
+from resnet_core.runs.metrics import Steps, read_epochs, read_steps
+from resnet_core.runs.run import Run
+from resnet_core.runs.store import Store
+
+KEPT_STEPS = 400  # of the loss curve, evenly spaced
+CARD = """# {name}
+
+`{model}` on {dataset}: **{accuracy:.2%}** of {images:,} test images right (loss {loss:.4f}), {parameters:,} parameters.
+
+| | |
+|---|---|
+| Trained on | {train_images:,} images of {dataset}'s training split; {valid_images:,} others for validation |
+| Tested on | {dataset}'s official test split, {images:,} images, read once, after the last epoch |
+| Result | weights of the {tested} epoch: test accuracy {accuracy:.4f}, test loss {loss:.4f}, validation accuracy {valid:.4f} |
+| Settings that differ from the defaults | {settings} |
+| Time | {seconds:.0f} s on {device}, {precision} {memory_format} |
+| Weights' SHA-256 | `{sha256}` |
+
+**Train it again**
+
+```
+{command}
+```
+
+With the same versions, device and precision this gives the same weights, byte for byte.
+
+**Meant for** looking inside: residual branch against shortcut in every block, gradients, sketches. **Not meant for** decisions about
+people's handwriting: it knows digits written one by one, as {dataset} has them.
+
+**Licence.** The weights are shared under the project's licence. {data_licence}
+"""
+DATA_LICENCES = {
+    "mnist": "MNIST: Yann LeCun and Corinna Cortes, Creative Commons Attribution-Share Alike 3.0.",
+    "mnist-mini": "MNIST: Yann LeCun and Corinna Cortes, Creative Commons Attribution-Share Alike 3.0.",
+    "fashion-mnist": "Fashion-MNIST: Zalando SE, MIT licence.",
+}
+
+
+def ship(store: Store, run: str, name: str, folder: Path) -> Path:
+    """Write NAME.safetensors and NAME.md into `folder` from a finished run; raises run_busy for one that is not finished."""
+    found = store.run(run)
+    if found.status != "finished":
+        raise UserError("run_busy", run=run, status=found.status)
+    checkpoint = read_checkpoint(found.folder / f"{found.result['tested']}{SUFFIX}")
+    history = {"epochs": [vars(row) for row in read_epochs(store, run)], "steps": _thinned(read_steps(store, run))}
+    target = folder / f"{name}{SUFFIX}"
+    save_checkpoint(target, load_weights(checkpoint), checkpoint.config, checkpoint.spec, {**checkpoint.metrics, "history": history})
+    (folder / f"{name}.md").write_text(_card(found, name), encoding="utf-8")
+    return target
+
+
+def _thinned(steps: Steps) -> dict[str, list[float]]:
+    kept = np.unique(np.linspace(0, max(len(steps) - 1, 0), KEPT_STEPS).round().astype(int))[: len(steps)]
+    return {
+        "step": [steps.step[i] for i in kept],
+        "loss": [round(steps.loss[i], 5) for i in kept],
+        "learning_rate": [float(f"{steps.learning_rate[i]:.5g}") for i in kept],
+    }
+
+
+def _card(run: Run, name: str) -> str:
+    changed = changed_settings(run.config)
+    settings = " ".join(f"--set {key}={value}" for key, value in changed.items() if key not in ("model", "dataset"))
+    result, facts = run.result, run.facts
+    return CARD.format(
+        name=name,
+        model=run.model_name,
+        dataset=run.dataset,
+        accuracy=result["test_accuracy"],
+        loss=result["test_loss"],
+        images=result["test_images"],
+        tested=result["tested"],
+        valid=run.valid_accuracy,
+        parameters=facts["parameters"],
+        train_images=facts["train_images"],
+        valid_images=facts["valid_images"],
+        settings=", ".join(f"{key} {value}" for key, value in changed.items()) or "none",
+        seconds=result["seconds"],
+        device=facts["device"],
+        precision=facts["precision"],
+        memory_format=facts["memory_format"],
+        sha256=result["weights_sha256"],
+        command=f"python -m resnet_core train --model {run.model_name} --dataset {run.dataset} {settings}".rstrip(),
+        data_licence=DATA_LICENCES.get(run.dataset, "The data set has a licence of its own."),
+    )
+
+
+def changed_settings(config: RunConfig) -> dict[str, Any]:
+    """What differs from the defaults."""
+    defaults = RunConfig().flat()
+    return {key: value for key, value in config.flat().items() if value != defaults[key]}
