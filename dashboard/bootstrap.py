@@ -20,9 +20,7 @@ def draw_frame() -> st.Page:
     st.session_state[FRAME] = True
     _settle_language()
     follow_link()
-    # The icon is set first: a page's own would be fetched from the network for the window's title bar.
-    st.set_page_config(page_title="Residual Lens", page_icon=ICON, layout="wide")
-    page = st.navigation(pages(), position="top")
+    page = _navigation()
     st.set_page_config(page_title=f"{page.title} · Residual Lens")
     st.logo(LOGO, size="large")
     return page
@@ -37,13 +35,19 @@ def bootstrap(name: str) -> None:
     if not st.session_state.get(FRAME):
         st.session_state[FRAME] = True
         _settle_language()
-        st.navigation(pages(), position="top")
+        _navigation()
         st.rerun()
     section = SCREENS[name].section
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.title(t(f"page.{section}.title"), anchor=False)
         _language_switch()
     st.caption(t(f"page.{section}.lead"))
+
+
+def _navigation() -> st.Page:
+    # The icon is set first: a page's own would be fetched from the network for the window's title bar.
+    st.set_page_config(page_title="Residual Lens", page_icon=ICON, layout="wide")
+    return st.navigation(pages(), position="top")
 
 
 def _language_switch() -> None:

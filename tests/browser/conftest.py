@@ -1,0 +1,173 @@
+"""A real Chromium against a real server. A test asks for `page` (English), `new_page("zh")`, `server`, or `fresh_server()` for one of its own.
+
+Each page fails its test on errors in the browser's console, each server fails the session on a traceback in its log.
+"""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from resnet_core.runs import Store
+from tests.browser.get_browser import find_browser
+
+ROOT = Path(__file__).parents[2]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+LOCALES = {"en": "en-US", "zh": "zh-CN"}
+PATIENCE = 30  # seconds; a busy machine is slow, but not broken
+# Behind a deep link Streamlit looks for its server under the page's own path first, and Chromium writes the 404 into the console.
+EXPECTED = re.compile(r"/[a-z-]+/_stcore/(health|host-config)$")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """`streamlit run app.py` with a runs folder of its own."""
+
+    url: str
+    runs: Path
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    def link(self, page: str = "", **parameters: str) -> str:
+        """The address of a page by its path, with parameters like `lang="zh"`."""
+        query = "&".join(f"{name}={value}" for name, value in parameters.items())
+        return f"{self.url}/{page}{'?' if query else ''}{query}"
+
+    def stop(self) -> None:
+        """End it and the trainings it started; raise AssertionError if something went wrong in it."""
+        self.process.terminate()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(10)
+        for run in Store(self.runs).runs():
+            if run.is_active and run.mark:
+                os.kill(run.mark.pid, signal.SIGTERM)
+        log = self.log.read_text(encoding="utf-8")
+        assert "Traceback" not in log, log
+
+
+def start_server(folder: Path) -> Server:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    runs, log = folder / "runs", folder / "server.log"
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true", "--server.address", "127.0.0.1"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [*command, "--server.port", str(port)],
+            cwd=ROOT,
+            env={**os.environ, "RESNET_RUNS": str(runs)},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    server = Server(url=f"http://127.0.0.1:{port}", runs=runs, log=log, process=process)
+    try:
+        wait_until_healthy(server)
+    except AssertionError:
+        server.stop()
+        raise
+    return server
+
+
+def wait_until_healthy(server: Server) -> None:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and server.process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{server.url}/_stcore/health", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise AssertionError(f"the server did not start: {server.log.read_text(encoding='utf-8')}")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Server]:
+    """One for the whole session, so what a test leaves in its runs the next one finds."""
+    started = start_server(tmp_path_factory.mktemp("server"))
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def fresh_server(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Callable[[], Server]]:
+    """Starts servers that nobody has visited yet."""
+    started: list[Server] = []
+
+    def start() -> Server:
+        started.append(start_server(tmp_path_factory.mktemp("fresh")))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.stop()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    found = find_browser()
+    if found is None:
+        reason = "NO BROWSER: Chromium is neither on the path nor with Playwright; python tests/browser/get_browser.py gets one"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    expect.set_options(timeout=PATIENCE * 1000)
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """`new_page("zh")`: a window of 1280 x 800 in a browser of that language, with cookies of its own."""
+    contexts, errors = [], []
+
+    def note(message: ConsoleMessage) -> None:
+        if message.type == "error" and not EXPECTED.search(message.location.get("url", "")):
+            errors.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def open_(language: str = "en") -> Page:
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, locale=LOCALES[language])
+        context.set_default_timeout(PATIENCE * 1000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", note)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return page
+
+    yield open_
+    for context in contexts:
+        context.close()
+    assert not errors, errors
+
+
+@pytest.fixture
+def page(new_page: Callable[..., Page]) -> Page:
+    return new_page()

@@ -1,0 +1,39 @@
+"""Every page by its own link, as the first thing a new server is asked for."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dashboard.i18n import sentences
+from dashboard.navigation import SCREENS
+from tests.browser.conftest import Server
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_a_deep_link_opens_its_page_on_a_fresh_server(fresh_server: Callable[[], Server], new_page: Callable[..., Page], name: str) -> None:
+    link = fresh_server().link("" if name == "home" else name)
+    for language in ("zh", "en"):  # the second visitor comes to a server that knows its pages
+        page = new_page(language)
+        page.goto(link)
+        assert_shows(page, name, language)
+
+
+def assert_shows(page: Page, name: str, language: str) -> None:
+    """The page under its title, the frame around it, and nothing that went wrong."""
+    words = sentences(language)
+    titles = {screen.name: words[f"page.{screen.section}.title"] for screen in SCREENS.values()}
+    expect(page.get_by_role("heading", level=1, name=titles[name], exact=True)).to_be_visible()
+    expect(page).to_have_title(f"{titles[name]} · Residual Lens")
+    expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning")
+    expect(page.get_by_text(words["frame.unexpected"])).to_have_count(0)
+    for title in titles.values():
+        expect(page.get_by_role("link", name=title, exact=True).first).to_be_visible()
+
+
+def test_the_language_of_a_link_goes_before_the_browser_s(server: Server, page: Page) -> None:
+    page.goto(server.link(lang="zh"))
+    expect(page.get_by_role("heading", level=1, name=sentences("zh")["page.home.title"], exact=True)).to_be_visible()
+    page.locator(".st-key-language").get_by_text("English").click()
+    expect(page.get_by_role("heading", level=1, name=sentences("en")["page.home.title"], exact=True)).to_be_visible()
+    expect(page).to_have_url(server.link(lang="en"))
