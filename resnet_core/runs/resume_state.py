@@ -8,6 +8,7 @@ there is a whole file, and the first whole one of (resume.pt.new, resume.pt, res
 
 import io
 import pickle
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,8 @@ def read_state(data: bytes) -> dict[str, Any]:
     if digest(payload).encode() != checksum:
         raise DamagedState("its checksum does not match")
     try:
-        state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # torch remarks on files that are not its own
+            state = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, ValueError, KeyError, AttributeError, IndexError, EOFError, ImportError) as error:
         raise DamagedState("its content is not a state") from error
     if not isinstance(state, dict):
