@@ -11,10 +11,10 @@ from dashboard.components.formats import duration
 from dashboard.forms import setting_widget, settings_form
 from dashboard.i18n import error_text, t
 from dashboard.loading import store
-from resnet_core.config import PARTS, RunConfig, TrainConfig
-from resnet_core.data import DATASETS, augment_warnings, data_root, dataset_status, get_dataset, load_spec
+from resnet_core.config import PARTS, ModelConfig, RunConfig, TrainConfig
+from resnet_core.data import DATASETS, DataSpec, augment_warnings, data_root, dataset_status, get_dataset, load_spec
 from resnet_core.errors import UserError
-from resnet_core.models import describe, get_entry, model_names, twin_name
+from resnet_core.models import count_parameters, get_entry, model_names, twin_name
 from resnet_core.runs.estimates import expected_speed
 from resnet_core.training import available_devices, device_memory, device_name, pick_device, schedule_curve, steps_per_epoch
 
@@ -126,7 +126,7 @@ def _costs(configs: tuple[RunConfig, ...]) -> None:
     """Size, images, expected time and the schedule, before anything is started."""
     first = configs[0]
     spec = load_spec(first.data)
-    parameters = " / ".join(f"{describe(config.model, spec).parameters:,}" for config in configs)
+    parameters = " / ".join(f"{_parameters(config.model, spec):,}" for config in configs)
     lines = [t("train.cost_parameters", parameters=parameters)]
     images = _training_images(first)
     if images:
@@ -143,6 +143,11 @@ def _costs(configs: tuple[RunConfig, ...]) -> None:
     curve = _schedule(first.train, min(per_epoch, max(MOST_STEPS // first.train.epochs, 1)))
     chart = sparkline(curve, x_title=t("axis.step"), y_title=t("axis.learning_rate"))
     st.altair_chart(chart, key="train_schedule", width="stretch", alt=t("train.schedule_alt"))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _parameters(config: ModelConfig, spec: DataSpec) -> int:
+    return count_parameters(config, spec)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)

@@ -13,12 +13,12 @@ from resnet_core.models.catalog import (
     twin_config,
     twin_name,
 )
-from resnet_core.models.describe import LayerRow, ModelDescription, describe
+from resnet_core.models.describe import LayerRow, ModelDescription, count_parameters, describe
 from resnet_core.models.places import BlockPlace, block_places, find_block, part_of, place_of
 from resnet_core.models.resnet import ResNet, ResNetPlan
 
 __all__ = [
     "MODELS", "Add", "BlockPlace", "Capabilities", "LayerRow", "ModelDescription", "ModelEntry", "ResNet", "ResNetPlan", "ResidualBlock",
-    "ZeroPadding", "block_places", "build_model", "describe", "find_block", "get_entry", "model_names", "original_spec", "part_of", "place_of", "resnet_plan",
+    "ZeroPadding", "block_places", "build_model", "count_parameters", "describe", "find_block", "get_entry", "model_names", "original_spec", "part_of", "place_of", "resnet_plan",
     "twin_config", "twin_name",
 ]  # fmt: skip
