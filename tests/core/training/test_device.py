@@ -1,0 +1,236 @@
+"""Devices and the choice of precision: on this machine, and as they would be on others."""
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from resnet_core.config import ModelConfig
+from resnet_core.data import normalize
+from resnet_core.data.spec import Splits
+from resnet_core.errors import UserError
+from resnet_core.models import build_model
+from resnet_core.training import Training, available_devices, device_memory, device_name, evaluate, peak_memory, pick_device
+from resnet_core.training import device as device_module
+from resnet_core.training.device import ComputePlan, candidates, plan_compute, synchronize
+from resnet_core.training.events import EpochDone, StepDone
+
+CPU = torch.device("cpu")
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_without_a_gpu_there_is_the_cpu() -> None:
+    assert available_devices() == ("cpu",)
+    assert pick_device() == pick_device("cpu") == CPU
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize("name", ["cuda", "mps"])
+def test_a_device_that_is_missing_is_named_with_those_there_are(name: str) -> None:
+    with pytest.raises(UserError) as caught:
+        pick_device(name)
+    assert (caught.value.code, caught.value.field) == ("device_missing", "device")
+    assert str(caught.value) == f"The device '{name}' is not available on this machine; choose auto, cpu."
+
+
+def test_cuda_comes_before_mps_before_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert available_devices() == ("mps", "cpu")
+    assert pick_device().type == "mps"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert available_devices() == ("cuda", "mps", "cpu")
+    assert pick_device() == torch.device("cuda")
+    assert pick_device("cpu") == CPU
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert pick_device("cuda") == torch.device("cuda", 3), "each process of torchrun has its own"
+
+
+def test_what_this_machine_is_called_and_holds() -> None:
+    assert device_name(CPU).startswith("CPU")
+    assert str(torch.get_num_threads()) in device_name(CPU)
+    used, total = device_memory(CPU)
+    assert 0 < used < total
+    assert total > 2**28
+    before = peak_memory(CPU)
+    held = torch.ones(2**26)  # 256 MiB
+    after = peak_memory(CPU)
+    assert 2**27 < after < total
+    assert after >= before
+    assert held.numel() * 4 <= after
+    synchronize(CPU)
+
+
+def test_where_the_system_does_not_tell_what_is_free(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setattr(device_module, "MEMINFO", tmp_path / "missing")
+    used, total = device_memory(CPU)
+    assert used == peak_memory(CPU) < total
+
+
+# -- candidates --------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
+@pytest.mark.parametrize("memory_format", ["auto", "contiguous", "channels_last"])
+def test_float16_is_never_tried_on_a_cpu_and_a_choice_stays(precision: str, memory_format: str) -> None:
+    found = candidates(CPU, precision, memory_format)
+    assert {p for p, _ in found} == ({"float32", "bfloat16"} if precision == "auto" else {precision})
+    assert {f for _, f in found} == ({"contiguous", "channels_last"} if memory_format == "auto" else {memory_format})
+
+
+def test_float16_on_a_cpu_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        candidates(CPU, "float16", "auto")
+    assert (caught.value.code, caught.value.field) == ("not_a_choice", "precision")
+
+
+@pytest.mark.parametrize(("supported", "precision"), [(True, "bfloat16"), (False, "float16")])
+def test_a_gpu_takes_bfloat16_where_it_has_it(monkeypatch: pytest.MonkeyPatch, supported: bool, precision: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    assert candidates(torch.device("cuda"), "auto", "auto") == [(precision, "channels_last")]
+    assert candidates(torch.device("cuda"), "float16", "contiguous") == [("float16", "contiguous")]
+    assert candidates(torch.device("mps"), "auto", "auto") == [("float32", "channels_last")]
+
+
+# -- plan_compute ------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def batch(splits: Splits) -> tuple[Tensor, Tensor]:
+    return normalize(splits.train.images, splits.spec), splits.train.labels
+
+
+@pytest.fixture
+def model(splits: Splits) -> nn.Module:
+    made = build_model(ModelConfig(model="resnet8", width=0.5, stochastic_depth=0.5), splits.spec)
+    for number, module in enumerate(made.modules()):
+        module.training = number % 3 == 0
+    for parameter in made.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    return made
+
+
+class Found:
+    """A model as it was found."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model, self.state = model, copy.deepcopy(model.state_dict())
+        self.modes = [module.training for module in model.modules()]
+        self.gradients = [p.grad for p in model.parameters()]
+        self.random = torch.random.get_rng_state()
+
+    def check(self) -> None:
+        assert all(torch.equal(tensor, self.state[name]) for name, tensor in self.model.state_dict().items())
+        assert [module.training for module in self.model.modules()] == self.modes
+        assert all(p.grad is gradient for p, gradient in zip(self.model.parameters(), self.gradients, strict=True))
+        assert all(p.is_contiguous() for p in self.model.parameters())
+        assert torch.equal(torch.random.get_rng_state(), self.random)
+
+
+def test_planning_leaves_the_model_as_found_and_keeps_the_fastest(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+    found = Found(model)
+    plan = plan_compute(model, *batch, CPU, "auto", "auto")
+    found.check()
+    assert {"float32/contiguous", "float32/channels_last"} <= set(plan.timings)
+    assert not any("float16/" in key.replace("bfloat16", "") for key in plan.timings)
+    assert f"{plan.precision}/{plan.memory_format}" == min(plan.timings, key=lambda key: plan.timings[key])
+
+
+def test_so_does_planning_that_fails(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+    found = Found(model)
+    with pytest.raises(IndexError):
+        plan_compute(model, batch[0], batch[1] + 100, CPU, "auto", "auto")
+    found.check()
+
+
+def test_one_combination_is_not_timed(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+    calls: list[int] = []
+    model.register_forward_hook(lambda *_: calls.append(1))
+    plan = plan_compute(model, *batch, CPU, "float32", "channels_last")
+    assert plan == ComputePlan(precision="float32", memory_format="channels_last", timings={})
+    assert not calls
+
+
+def fake_clock(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[], float]) -> None:
+    now = [0.0]
+
+    def tick() -> float:
+        now[0] += seconds() / 2
+        return now[0]
+
+    monkeypatch.setattr(device_module.time, "perf_counter", tick)
+
+
+def test_a_precision_that_is_a_hundred_times_slower_costs_one_step(
+    model: nn.Module, batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on CPUs without bf16 units: neither three steps of it nor its other memory order are tried."""
+    steps: list[str] = []
+
+    def note(*_: object) -> None:
+        steps.append("bfloat16" if torch.is_autocast_enabled("cpu") else "float32")
+
+    model.register_forward_hook(note)
+    fake_clock(monkeypatch, lambda: 100.0 if steps and steps[-1] == "bfloat16" else 0.1)
+    plan = plan_compute(model, *batch, CPU, "auto", "auto")
+    assert plan.precision == "float32"
+    assert steps == ["float32"] * 6 + ["bfloat16"]
+
+
+def test_a_precision_whose_gradients_are_not_finite_is_not_kept(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
+    model.head.register_forward_hook(lambda m, i, o: o * math.nan if torch.is_autocast_enabled("cpu") else None)  # type: ignore[union-attr]
+    plan = plan_compute(model, *batch, CPU, "auto", "auto")
+    assert plan.precision == "float32"
+    assert not any(key.startswith("bfloat16") for key in plan.timings)
+    assert plan_compute(model, *batch, CPU, "bfloat16", "auto").precision == "bfloat16", "asked for is asked for"
+
+
+def test_a_plan_decides_what_a_network_computes_in(splits: Splits) -> None:
+    layer = nn.Conv2d(1, 4, 3)
+    kinds = {}
+    for precision in ("float32", "bfloat16"):
+        with ComputePlan(precision=precision, memory_format="contiguous", timings={}).autocast(CPU):
+            kinds[precision] = layer(torch.randn(2, 1, 8, 8)).dtype
+    assert kinds == {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+# -- on a GPU ----------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.gpu
+@gpu
+def test_a_gpu_learns_what_a_cpu_learns(splits: Splits, config: Any) -> None:
+    """In float32 the two differ by rounding only, step after step, while the steps are few."""
+    runs = []
+    for device in (CPU, torch.device("cuda")):
+        training = Training(config(epochs=1, learning_rate=0.01), splits, device=device)
+        events = list(training.events())
+        runs.append(([e.loss for e in events if isinstance(e, StepDone)], training.weights()))
+    assert runs[0][0] == pytest.approx(runs[1][0], rel=1e-2)
+    for name, tensor in runs[0][1].items():
+        assert torch.allclose(tensor, runs[1][1][name].cpu(), rtol=0.05, atol=0.02), name
+
+
+@pytest.mark.gpu
+@gpu
+@pytest.mark.parametrize("precision", ["auto", "float16", "bfloat16", "float32"])
+def test_every_precision_trains_on_a_gpu(splits: Splits, config: Any, precision: str) -> None:
+    cfg = config(epochs=3, precision=precision, memory_format="auto", mixup=0.2, rotation=5, ema_decay=0.9, clip_norm=1)
+    training = Training(cfg, splits, device=torch.device("cuda"))
+    epochs = [event for event in training.events() if isinstance(event, EpochDone)]
+    assert all(math.isfinite(event.train_loss) for event in epochs)
+    judged = evaluate(training.model, splits.valid, splits.spec, device="cuda")
+    assert math.isfinite(judged.loss)
+    assert device_memory(torch.device("cuda"))[0] > 0
+    assert peak_memory(torch.device("cuda")) > 0
