@@ -103,17 +103,21 @@ def test_a_drop_inside_the_warm_up_is_in_force_behind_it(schedule: str, drop: in
 
 @pytest.mark.parametrize("warmup", [0, 0.5, 1, 2.25, 100])
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize("optimizer_name", ["sgd", "adamw"])
-def test_the_drawn_schedule_is_the_trained_one(start: Callable[..., Training], schedule: str, warmup: float, optimizer_name: str) -> None:
+def test_the_drawn_schedule_is_the_trained_one(start: Callable[..., Training], schedule: str, warmup: float) -> None:
     training = start(
-        schedule=schedule, warmup_epochs=warmup, optimizer=optimizer_name, step_epochs=1, plateau_patience=1000, decay_all=False
+        schedule=schedule,
+        warmup_epochs=warmup,
+        optimizer="adamw" if warmup == 1 else "sgd",
+        step_epochs=1,
+        plateau_patience=1000,
+        decay_all=False,
     )
     trained = [event.learning_rate for event in training.events() if isinstance(event, StepDone)]
     assert schedule_curve(training.config.train, training.steps_per_epoch).tolist() == trained
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
-@pytest.mark.parametrize(("freeze", "after"), [(1, None), (1, 0.01), (2, 0.2), (3, 0.01), (9, 0.01)])
+@pytest.mark.parametrize(("freeze", "after"), [(1, None), (2, 0.2), (9, 0.01)])
 def test_so_is_the_one_of_a_training_that_starts_frozen(
     start: Callable[..., Training], schedule: str, freeze: int, after: float | None
 ) -> None:
