@@ -1,8 +1,16 @@
-"""What is here and ready, and where to go next."""
+"""A residual block at work, what is trained and ready, and where to go next."""
+
+import streamlit as st
 
 from dashboard.bootstrap import bootstrap
-from dashboard.components.readiness import show_machine, show_next_steps
+from dashboard.components.live_block import live_block
+from dashboard.components.readiness import show_machine, show_next_steps, show_ready
 
 bootstrap("home")
-show_machine()
+block, machine = st.columns([3, 1], gap="medium")
+with block:
+    live_block()
+with machine:
+    show_machine()
+    show_ready()
 show_next_steps()

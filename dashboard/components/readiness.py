@@ -2,27 +2,64 @@
 
 import streamlit as st
 
-from dashboard.i18n import t
+from dashboard.components.formats import percent
+from dashboard.i18n import error_text, t
+from dashboard.loading import open_checkpoint, store
 from dashboard.navigation import SCREENS, link_to
+from resnet_core.data import display_name
+from resnet_core.errors import UserError
+from resnet_core.runs import shipped_names
 from resnet_core.training.device import device_memory, device_name, pick_device
 
 GIGABYTE = 2**30
+MOST_READY = 5
 
 
 def show_machine() -> None:
     """On what a training would run here, and how much of its memory is taken."""
     device = pick_device("auto")
     used, total = device_memory(device)
-    with st.container(horizontal=True):
-        st.metric(t("home.device"), device_name(device), border=True)
-        st.metric(t("home.memory"), t("home.memory_value", used=used / GIGABYTE, total=total / GIGABYTE), border=True)
+    st.markdown(f"**{t('home.machine')}**")
+    st.caption(
+        f"{t('home.device')}: {device_name(device)}  \n{t('home.memory')}: {t('home.memory_value', used=used / GIGABYTE, total=total / GIGABYTE)}"
+    )
+
+
+def show_ready() -> None:
+    """Shipped networks and finished runs with what they reached, and what trains now."""
+    runs = store().runs()
+    lines = [
+        t("home.training_now", name=run.model_name, epoch=min(run.epoch + 1, run.config.train.epochs), epochs=run.config.train.epochs)
+        for run in runs
+        if run.is_active
+    ]
+    ready = [_shipped_line(name) for name in shipped_names()]
+    ready += [
+        t("home.ready_row", name=run.name, accuracy=percent(run.test_accuracy), dataset=display_name(run.dataset))
+        for run in runs
+        if run.test_accuracy is not None
+    ]
+    st.markdown(f"**{t('home.ready')}**")
+    lines += ready[:MOST_READY]
+    if not lines:
+        lines.append(t("home.ready_none"))
+    if len(ready) > MOST_READY:
+        lines.append(t("home.ready_more", count=len(ready) - MOST_READY))
+    st.markdown("\n".join(f"- {line}" for line in lines))
+
+
+def _shipped_line(name: str) -> str:
+    try:
+        checkpoint = open_checkpoint(name)
+    except UserError as error:
+        return f"{name}: {error_text(error)}"
+    accuracy = percent(checkpoint.metrics.get("test_accuracy"))
+    return t("home.ready_row", name=name, accuracy=accuracy, dataset=display_name(checkpoint.config.data.dataset))
 
 
 def show_next_steps() -> None:
     """A card per page with what it is for."""
     others = [screen for screen in SCREENS.values() if screen.name != "home"]
-    if not others:
-        return
     st.subheader(t("home.next_title"), anchor=False)
     for place, screen in zip(st.columns(len(others)), others, strict=True):
         with place.container(border=True, height="stretch"):

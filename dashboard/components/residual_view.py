@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
+from plotly import graph_objects as go
 
 from dashboard.charts.maps import MapPanel, linked_maps, tiled
 from dashboard.charts.theme import PLOTLY_CONFIG
@@ -26,7 +27,7 @@ SORTS = {
     "cancelled": "blocks.sort_cancelled",
     "number": "blocks.sort_number",
 }
-HEIGHT = 250
+HEIGHT = 262
 
 Array = NDArray[np.floating[Any]]
 
@@ -65,6 +66,11 @@ def residual_view(checkpoint: Checkpoint, choice: ImageChoice, block: str) -> Bl
         st.plotly_chart(figure, config=PLOTLY_CONFIG, key="residual_maps_chart", alt=t("blocks.maps_alt", block=block_label(block)))
     st.caption(_sentence(maps))
     return maps
+
+
+def mean_figure(maps: BlockMaps, *, height: int) -> go.Figure:
+    """The same maps, each the mean over its channels, without any control."""
+    return linked_maps(_panels(maps, _View(mode=MEAN)), value_title=t("blocks.activation"), height=height)
 
 
 # -- channels ---------------------------------------------------------------------------------------------------------------------

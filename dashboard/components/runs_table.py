@@ -16,7 +16,7 @@ COLUMNS = ("name", "model", "dataset", "status", "epoch", "valid", "test", "crea
 
 
 def choose_runs() -> tuple[Run, ...]:
-    """The rows that a person selected; the newest one where none is."""
+    """The rows that a person selected; the newest with an epoch to show where none is."""
     runs = store().runs()
     if not runs:
         st.info(t("runs.none"), icon=":material/info:")
@@ -37,7 +37,7 @@ def choose_runs() -> tuple[Run, ...]:
     )
     st.caption(t("runs.table_read"))
     rows = [row for row in event["selection"]["rows"] if row < len(shown)]
-    return tuple(shown[row] for row in rows) or (shown[0],)
+    return tuple(shown[row] for row in rows) or (next((run for run in shown if run.epoch), shown[0]),)
 
 
 def _filtered(runs: Sequence[Run]) -> list[Run]:

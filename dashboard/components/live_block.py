@@ -1,0 +1,84 @@
+"""The first thing a person sees: a digit inside a residual block of a shipped network, to play with at once."""
+
+import numpy as np
+import streamlit as st
+
+from dashboard.charts.theme import PLOTLY_CONFIG
+from dashboard.components.formats import percent
+from dashboard.components.names import block_label, network_label
+from dashboard.components.residual_view import mean_figure
+from dashboard.i18n import t
+from dashboard.loading import block_names, checkpoint_images, has_blocks, images_for, open_checkpoint
+from dashboard.measuring import maps_of, probabilities
+from dashboard.navigation import link_to
+from dashboard.state import ImageChoice, select, selection
+from resnet_core.errors import UserError
+from resnet_core.inspection import BlockMaps
+from resnet_core.runs import Checkpoint, shipped_names
+
+FIRST = "resnet20-mnist"
+ACROSS = 0.1  # a cosine within this of 0 counts as at right angles
+HEIGHT = 250
+
+
+def live_block() -> None:
+    """The chosen network's block for a digit; draws a hint where nothing was trained."""
+    checkpoint = _checkpoint()
+    if checkpoint is None:
+        st.info(t("home.ready_none"), icon=":material/info:")
+        return
+    blocks = block_names(checkpoint)
+    place = st.container()
+    digit, block = st.columns([1.25, 1], gap="medium")
+    with digit:
+        label = st.segmented_control(
+            t("home.digit"),
+            range(len(checkpoint.spec.classes)),
+            format_func=lambda k: checkpoint.spec.classes[k],
+            default=3,
+            required=True,
+            key="home_digit",
+        )
+    with block:
+        name = st.select_slider(t("home.block"), blocks, value=blocks[len(blocks) // 2], format_func=block_label, key="home_block")
+    choice = _image(checkpoint, int(label or 0))
+    maps = maps_of(checkpoint, choice, name)
+    with place:
+        network = network_label(checkpoint.model_name)
+        st.markdown(f"**{t('home.live_title', network=network, block=block_label(name))}**")
+        alt = t("home.live_alt", block=block_label(name))
+        st.plotly_chart(mean_figure(maps, height=HEIGHT), config=PLOTLY_CONFIG, key="home_maps", alt=alt)
+        st.markdown(_sentence(checkpoint, network, choice, maps))
+    select(image=choice, block=name)
+    link_to("residual-blocks", label=t("home.open"))
+
+
+def _checkpoint() -> Checkpoint | None:
+    """The network that was chosen elsewhere, else the first shipped one that can be opened and has blocks."""
+    for name in (selection().run, FIRST, *shipped_names()):
+        try:
+            found = open_checkpoint(name) if name else None
+        except UserError:
+            continue
+        if found is not None and has_blocks(found):
+            return found
+    return None
+
+
+def _image(checkpoint: Checkpoint, label: int) -> ImageChoice:
+    """The first test image of this class."""
+    dataset = images_for(checkpoint)
+    _, split = checkpoint_images(checkpoint, dataset, "test")
+    return ImageChoice(dataset=dataset, split="test", index=int(np.argmax(split.labels.numpy() == label)))
+
+
+def _sentence(checkpoint: Checkpoint, network: str, choice: ImageChoice, maps: BlockMaps) -> str:
+    chances = probabilities(checkpoint, choice)
+    answer = checkpoint.spec.classes[int(chances.argmax())]
+    said = {"network": network, "answer": answer, "probability": percent(float(chances.max()), 1)}
+    if maps.shortcut is None:
+        return t("home.live_plain", **said)
+    residual, shortcut = float(np.linalg.norm(maps.residual)), float(np.linalg.norm(maps.shortcut))
+    cosine = float((maps.residual * maps.shortcut).sum()) / max(residual * shortcut, 1e-12)
+    way = "across" if abs(cosine) < ACROSS else "with" if cosine > 0 else "against"
+    return t("home.live_read", **said, ratio=f"{residual / max(shortcut, 1e-12):.2f}", direction=t(f"home.{way}", cosine=f"{cosine:.2f}"))
