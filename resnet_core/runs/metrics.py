@@ -124,6 +124,8 @@ class RunWriter:
                 (step, epoch, self.run),
             )
         )
+        for column in ("step", "epoch", "valid_accuracy", "best_valid_accuracy"):
+            self._columns.pop(column, None)
         self._step = step
         self.flush()
 

@@ -1,6 +1,7 @@
 """The store of runs: what people may change, whose turn it is, and which processes are dead."""
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -113,8 +114,8 @@ def test_a_new_run_is_what_was_asked_for(store: Store, small: Small) -> None:
     found = Store(store.root).run(made.run)
     assert found == made
     assert (found.config, found.name, found.status, found.device, found.position) == (config, "My run", "queued", "cpu", 1)
-    assert (found.model_name, found.dataset, found.epoch, found.step) == ("resnet8", "mnist-mini", 0, 0)
-    assert found.run.startswith("resnet8-mnist-mini-")
+    assert (found.model_name, found.dataset, found.epoch, found.step) == ("resnet8", config.data.dataset, 0, 0)
+    assert re.fullmatch(r"resnet8-[a-z0-9-]+-[a-z0-9]{4}", found.run)
     assert found.folder == store.root / found.run
 
 
