@@ -8,7 +8,7 @@ import streamlit as st
 
 from dashboard.i18n import LANGUAGES, error_text, language_of_browser, t
 from dashboard.navigation import PAGES, SCREENS, pages
-from dashboard.state import FRAME, LANGUAGE, follow_link, write_language
+from dashboard.state import FRAME, LANGUAGE, LANGUAGE_SWITCH, follow_link, write_language
 from resnet_core.errors import UserError
 
 ICON = PAGES.parent / "dashboard" / "assets" / "icon.svg"
@@ -51,12 +51,13 @@ def _navigation() -> st.Page:
 
 
 def _language_switch() -> None:
+    st.session_state[LANGUAGE_SWITCH] = st.session_state[LANGUAGE]
     st.segmented_control(
         t("frame.language"),
         list(LANGUAGES),
         format_func=LANGUAGES.__getitem__,
         required=True,
-        key=LANGUAGE,
+        key=LANGUAGE_SWITCH,
         on_change=_chosen_in_frame,
         label_visibility="collapsed",
     )
@@ -81,10 +82,9 @@ def _settle_language() -> None:
         st.session_state[LANGUAGE] = asked
     elif st.session_state.get(LANGUAGE) not in LANGUAGES:
         st.session_state[LANGUAGE] = default
-    else:
-        st.session_state[LANGUAGE] = st.session_state[LANGUAGE]  # keeps a widget's value on runs that stop before the widget
     write_language(st.session_state[LANGUAGE], default)
 
 
 def _chosen_in_frame() -> None:
-    st.query_params["lang"] = st.session_state[LANGUAGE]
+    chosen = st.session_state[LANGUAGE_SWITCH] or st.session_state[LANGUAGE]
+    st.session_state[LANGUAGE] = st.query_params["lang"] = chosen

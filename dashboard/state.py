@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import streamlit as st
 
 # Every key that is not a widget of one page alone.
-LANGUAGE = "language"  # also the key of the switch in the frame
+LANGUAGE = "reader_language"
+LANGUAGE_SWITCH = "language"  # the widget; its own value would go when a run of a page stops before it
 FRAME = "frame_drawn"  # app.py ran in this session, so the server knows the pages
 SELECTION = {"run": "selected_run", "image": "selected_image", "block": "selected_block"}  # parameter of the link -> key
 

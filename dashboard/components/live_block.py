@@ -9,7 +9,7 @@ from dashboard.components.names import block_label, network_label
 from dashboard.components.residual_view import mean_figure
 from dashboard.i18n import t
 from dashboard.loading import block_names, checkpoint_images, has_blocks, images_for, open_checkpoint
-from dashboard.measuring import maps_of, probabilities
+from dashboard.measuring import maps_of, picked_image, probabilities
 from dashboard.navigation import link_to
 from dashboard.state import ImageChoice, select, selection
 from resnet_core.errors import UserError
@@ -19,6 +19,7 @@ from resnet_core.runs import Checkpoint, shipped_names
 FIRST = "resnet20-mnist"
 ACROSS = 0.1  # a cosine within this of 0 counts as at right angles
 HEIGHT = 250
+FIRST_LABEL = 3
 
 
 def live_block() -> None:
@@ -27,29 +28,16 @@ def live_block() -> None:
     if checkpoint is None:
         st.info(t("home.ready_none"), icon=":material/info:")
         return
-    blocks = block_names(checkpoint)
-    place = st.container()
-    digit, block = st.columns([1.25, 1], gap="medium")
-    with digit:
-        label = st.segmented_control(
-            t("home.digit"),
-            range(len(checkpoint.spec.classes)),
-            format_func=lambda k: checkpoint.spec.classes[k],
-            default=3,
-            required=True,
-            key="home_digit",
-        )
-    with block:
-        name = st.select_slider(t("home.block"), blocks, value=blocks[len(blocks) // 2], format_func=block_label, key="home_block")
-    choice = _image(checkpoint, int(label or 0))
+    choice, name = _image(checkpoint), _block(checkpoint)
     maps = maps_of(checkpoint, choice, name)
+    place = st.container()
+    _controls(checkpoint, choice, name)
     with place:
         network = network_label(checkpoint.model_name)
         st.markdown(f"**{t('home.live_title', network=network, block=block_label(name))}**")
         alt = t("home.live_alt", block=block_label(name))
         st.plotly_chart(mean_figure(maps, height=HEIGHT), config=PLOTLY_CONFIG, key="home_maps", alt=alt)
         st.markdown(_sentence(checkpoint, network, choice, maps))
-    select(image=choice, block=name)
     link_to("residual-blocks", label=t("home.open"))
 
 
@@ -65,11 +53,45 @@ def _checkpoint() -> Checkpoint | None:
     return None
 
 
-def _image(checkpoint: Checkpoint, label: int) -> ImageChoice:
+def _image(checkpoint: Checkpoint) -> ImageChoice:
+    """The chosen image where it is one of this network's test images, else the first 3."""
+    chosen = selection().image
+    if chosen is not None and (chosen.dataset, chosen.split) == (images_for(checkpoint), "test"):
+        return chosen
+    return _first_of(checkpoint, min(FIRST_LABEL, len(checkpoint.spec.classes) - 1))
+
+
+def _first_of(checkpoint: Checkpoint, label: int) -> ImageChoice:
     """The first test image of this class."""
     dataset = images_for(checkpoint)
     _, split = checkpoint_images(checkpoint, dataset, "test")
     return ImageChoice(dataset=dataset, split="test", index=int(np.argmax(split.labels.numpy() == label)))
+
+
+def _block(checkpoint: Checkpoint) -> str:
+    """The chosen block where this network has it, else the middle one."""
+    blocks = block_names(checkpoint)
+    chosen = selection().block
+    return chosen if chosen in blocks else blocks[len(blocks) // 2]
+
+
+def _controls(checkpoint: Checkpoint, choice: ImageChoice, block: str) -> None:
+    """Digit and block: what is changed here is chosen for every page, what a link brought stays."""
+    classes = checkpoint.spec.classes
+    st.session_state["home_digit"] = picked_image(checkpoint, choice).label
+    st.session_state["home_block"] = block
+
+    def changed_digit() -> None:
+        select(image=_first_of(checkpoint, st.session_state["home_digit"]))
+
+    def changed_block() -> None:
+        select(block=st.session_state["home_block"])
+
+    digit, place = st.columns([1.25, 1], gap="medium")
+    digit.segmented_control(
+        t("home.digit"), range(len(classes)), format_func=classes.__getitem__, required=True, key="home_digit", on_change=changed_digit
+    )
+    place.select_slider(t("home.block"), block_names(checkpoint), format_func=block_label, key="home_block", on_change=changed_block)
 
 
 def _sentence(checkpoint: Checkpoint, network: str, choice: ImageChoice, maps: BlockMaps) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from dashboard.i18n import LANGUAGES, sentences
@@ -19,6 +20,17 @@ def fresh_caches() -> None:
     """What one test cached no other test sees."""
     st.cache_data.clear()
     st.cache_resource.clear()
+
+
+class KnownPages(PagesManager):
+    """Streamlit's AppTest forgets before each run that the app has called st.navigation, and would run files of pages/ without app.py."""
+
+
+@pytest.fixture(autouse=True)
+def server_that_knows_its_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a real server does after its first visitor: every page is started by app.py."""
+    monkeypatch.setattr(PagesManager, "uses_pages_directory", False)
+    monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", KnownPages)
 
 
 @pytest.fixture(params=LANGUAGES)

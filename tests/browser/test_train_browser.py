@@ -1,0 +1,104 @@
+"""A training started, paused, resumed and stopped by hand; found again after a refresh, in a second tab, and after the server was killed."""
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+from resnet_core.runs import Run, Store
+from tests.browser.conftest import PATIENCE, Server, start_server
+
+OBEYED = 2.0  # seconds from the click to the store: the promise, on a machine that is not busy with other things
+STEPS = re.compile(r"step ([\d,]+) of ([\d,]+)")
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.locator(f".st-key-train_{name}").get_by_role("button")
+
+
+def begin(server: Server, page: Page) -> Run:
+    """Open Train, press Start with what the form offers, wait for the first steps."""
+    page.goto(server.link("train"))
+    button(page, "start").click()
+    expect(page.locator(".st-key-train_progress")).to_contain_text(STEPS)
+    return until(Store(server.runs), lambda run: run.step > 0)
+
+
+def until(store: Store, is_so: Callable[[Run], bool]) -> Run:
+    """The first run of the store, as soon as something is true of it."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        run = store.runs()[-1]  # the oldest: a pair's ResNet
+        if is_so(run):
+            return run
+        time.sleep(0.05)
+    raise AssertionError(f"waited in vain: {store.runs()[-1]}")
+
+
+def end_all(store: Store) -> None:
+    for run in sorted(store.runs(), key=lambda run: run.status != "queued"):
+        if run.status in ("queued", "running", "paused"):
+            store.send(run.run, "stop")
+    until(store, lambda run: not run.is_active)
+
+
+def test_start_pause_resume_stop(fresh_server: Callable[[], Server], new_page: Callable[..., Page]) -> None:
+    server, page = fresh_server(), new_page()
+    begin(server, page)
+    store, badges = Store(server.runs), page.locator(".st-key-train_commands")
+    expect(page.locator(".st-key-train_live_loss canvas, .st-key-train_live_loss svg").first).to_be_visible()
+
+    clicked = time.monotonic()
+    button(page, "pause").click()
+    paused = until(store, lambda run: run.status == "paused")
+    assert time.monotonic() - clicked < 3 * OBEYED  # the suite shares two cores with the training itself
+    expect(badges).to_contain_text("paused")
+    expect(button(page, "pause")).to_be_disabled()
+    time.sleep(1)
+    assert store.run(paused.run).step == paused.step
+
+    button(page, "resume").click()
+    until(store, lambda run: run.status == "running" and run.step > paused.step)
+    expect(badges).to_contain_text("running")
+
+    page.reload()
+    expect(page.locator(".st-key-train_progress")).to_contain_text(STEPS)
+    tab = page.context.new_page()
+    tab.goto(server.link("train", lang="zh"))
+    expect(tab.locator(".st-key-train_progress")).to_contain_text("resnet20")
+    tab.close()
+
+    button(page, "stop").click()
+    stopped = until(store, lambda run: run.status == "stopped")
+    expect(badges).to_contain_text("stopped")
+    assert {run.status for run in store.runs()} == {"stopped"}  # its waiting twin too
+    assert (stopped.folder / "resume.pt").is_file()
+
+    button(page, "resume").click()
+    until(store, lambda run: run.status == "running" and run.step > stopped.step)
+    end_all(store)
+
+
+def test_a_killed_server_loses_no_training(tmp_path: Path, new_page: Callable[..., Page]) -> None:
+    server = start_server(tmp_path)
+    page = new_page()
+    begin(server, page)
+    store = Store(server.runs)
+    page.context.close()  # first: a page without its server would complain
+    server.process.kill()
+    server.process.wait(10)
+    seen = until(store, lambda run: run.step > 0).step
+    until(store, lambda run: run.status == "running" and run.step > seen + 2)
+    second = start_server(tmp_path)
+    try:
+        again = new_page()
+        again.goto(second.link("train"))
+        expect(again.locator(".st-key-train_progress")).to_contain_text(STEPS)
+        expect(again.locator(".st-key-train_commands")).to_contain_text("running")
+        button(again, "stop").click()
+        until(store, lambda run: run.status == "stopped")
+        again.context.close()
+    finally:
+        second.stop()

@@ -1,0 +1,177 @@
+"""The Train page without a browser: what it offers, what it starts, what it says of trainings in every state."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.i18n import sentences
+from resnet_core.config import PARTS, RunConfig
+from resnet_core.runs import Store
+from resnet_core.runs.metrics import RunWriter
+from resnet_core.training.events import EpochDone, RunStarted, StepDone
+from tests.pages.conftest import OpenPage, assert_healthy
+
+
+@pytest.fixture(autouse=True)
+def _own_runs(own_runs: Path) -> None:
+    """Each test has a store of its own."""
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[RunConfig]]:
+    """What Start hands to the queue; nothing is spawned."""
+    handed: list[list[RunConfig]] = []
+
+    def start(store: Store, configs: list[RunConfig]) -> tuple[Any, ...]:
+        handed.append(configs)
+        return tuple(store.create(config, "cpu") for config in configs)
+
+    monkeypatch.setattr("dashboard.components.training_start.start", start)
+    monkeypatch.setattr("dashboard.components.training_view.dispatch", lambda store: ())
+    return handed
+
+
+def a_run(status: str, **columns: Any) -> str:
+    """A run with two steps and an epoch in the store."""
+    store = Store()
+    run = store.create(RunConfig.from_flat({"model": "resnet8", "epochs": 2}), "cpu").run
+    writer = RunWriter(store, run)
+    writer.write(
+        RunStarted(
+            step=0, epochs=2, steps_per_epoch=63, total_steps=126, parameters=1, trainable=1, device="CPU", precision="float32",
+            memory_format="contiguous", train_images=8000, valid_images=2000,
+        )
+    )  # fmt: skip
+    for step in (1, 2):
+        norms = {"stem": 1.0, "stages.0": 0.5, "head": 0.1}
+        writer.write(StepDone(step=step, epoch=1, loss=2.0 / step, learning_rate=0.1, images_per_second=500.0, stage_gradient_norms=norms))
+    writer.write(
+        EpochDone(
+            epoch=1, step=63, train_loss=1.0, train_accuracy=0.5, valid_loss=0.9, valid_accuracy=0.6125, learning_rate=0.1,
+            images_per_second=500.0, seconds=16.0, best=True, trainable=1,
+        )
+    )  # fmt: skip
+    writer.set(status=status, **columns)
+    writer.close()
+    return run
+
+
+def text_of(app: AppTest) -> str:
+    return " ".join(str(item.value) for kind in (app.markdown, app.caption, app.error, app.info, app.metric) for item in kind)
+
+
+def test_the_first_visit_offers_a_pair_and_says_what_it_costs(open_page: OpenPage, language: str) -> None:
+    app = open_page("train", language=language)
+    assert_healthy(app)
+    assert app.multiselect(key="train_models").value == ["resnet20", "plain20"]
+    assert app.selectbox(key="train_dataset").value == "mnist-mini"
+    assert app.number_input(key="train_epochs").value == RunConfig().train.epochs
+    assert "269,434 / 269,434" in text_of(app)  # the twin has exactly as many
+    assert sentences(language)["train.nothing_yet"] in text_of(app)
+
+
+def test_start_hands_the_form_to_the_queue(open_page: OpenPage, started: list[list[RunConfig]]) -> None:
+    app = open_page("train")
+    app.number_input(key="train_epochs").set_value(7)
+    app.number_input(key="train_rotation").set_value(12.5)
+    app.selectbox(key="train_schedule").set_value("cosine")
+    app.run()
+    app.button(key="train_start").click().run()
+    assert_healthy(app)
+    assert [config.model.model for config in started[0]] == ["resnet20", "plain20"]
+    for config in started[0]:
+        assert config == RunConfig.from_flat({"model": config.model.model, "epochs": 7, "rotation": 12.5, "schedule": "cosine"})
+
+
+def test_every_setting_has_its_widget_and_shows_its_default(open_page: OpenPage) -> None:
+    app = open_page("train")
+    keys = {widget.key for kind in (app.number_input, app.selectbox, app.toggle, app.text_input) for widget in kind}
+    for part in PARTS.values():
+        for name in part.settings():
+            assert f"train_{name}" in keys or name == "model", name
+
+
+def test_changing_the_language_keeps_the_form(open_page: OpenPage) -> None:
+    app = open_page("train")
+    app.number_input(key="train_epochs").set_value(9).run()
+    app.segmented_control(key="language").set_value("zh").run()
+    assert_healthy(app)
+    assert app.number_input(key="train_epochs").value == 9
+
+
+def test_a_lone_network_is_offered_its_twin(open_page: OpenPage) -> None:
+    app = open_page("train")
+    app.multiselect(key="train_models").set_value(["plain14"]).run()
+    app.button(key="train_add_twin").click().run()
+    assert_healthy(app)
+    assert app.multiselect(key="train_models").value == ["plain14", "resnet14"]
+
+
+def test_no_network_cannot_be_started(open_page: OpenPage) -> None:
+    app = open_page("train")
+    app.multiselect(key="train_models").set_value([]).run()
+    assert app.button(key="train_start").disabled
+
+
+def test_a_missing_folder_is_one_sentence(open_page: OpenPage, language: str) -> None:
+    app = open_page("train", language=language)
+    app.selectbox(key="train_dataset").set_value("image-folder").run()
+    app.text_input(key="train_folder").set_value("/no/such/folder").run()
+    assert_healthy(app)
+    assert sentences(language)["error.folder_missing"].format(path="/no/such/folder") in [error.value for error in app.error]
+    assert app.button(key="train_start").disabled
+
+
+def test_an_absent_data_set_can_be_downloaded_not_started(open_page: OpenPage) -> None:
+    app = open_page("train")
+    app.selectbox(key="train_dataset").set_value("cifar10").run()
+    assert_healthy(app)
+    assert app.button(key="train_start").disabled
+    assert "170 MB" in app.button(key="train_download").label
+
+
+def test_flipping_digits_is_warned_about(open_page: OpenPage, language: str) -> None:
+    app = open_page("train", language=language)
+    app.toggle(key="train_flip").set_value(True).run()
+    assert sentences(language)["warning.flip_digits"] in [warning.value for warning in app.warning]
+
+
+@pytest.mark.parametrize(
+    ("status", "pause", "resume", "stop"),
+    [
+        ("paused", False, True, True),
+        ("finished", False, False, False),
+        ("stopped", False, True, False),
+        ("interrupted", False, True, False),
+    ],
+)
+def test_commands_fit_the_state(open_page: OpenPage, status: str, pause: bool, resume: bool, stop: bool) -> None:
+    import os
+
+    from resnet_core.runs.process import this_process
+
+    mark = this_process()  # a run that this very process holds, so that it counts as alive
+    a_run(status, host=mark.host, pid=os.getpid(), pid_start=mark.start)
+    app = open_page("train")
+    assert_healthy(app)
+    assert [not app.button(key=f"train_{name}").disabled for name in ("pause", "resume", "stop")] == [pause, resume, stop]
+    assert "61.25%" in text_of(app)
+
+
+def test_a_failed_run_says_why_in_the_reader_s_language(open_page: OpenPage, language: str) -> None:
+    values = {"value": "nan", "step": 17, "learning_rate": 1000.0}
+    a_run("failed", error_code="loss_not_finite", error_values=values)
+    app = open_page("train", language=language)
+    assert_healthy(app)
+    assert sentences(language)["error.loss_not_finite"].format(**values) in text_of(app)
+    assert app.button(key="train_resume").disabled  # it would only come back
+
+
+def test_a_damaged_store_is_one_sentence(open_page: OpenPage, own_runs: Path) -> None:
+    own_runs.mkdir(parents=True)
+    (own_runs / "runs.sqlite").write_bytes(b"no database" * 200)
+    app = open_page("train")
+    assert_healthy(app)
+    assert any("cannot be read" in error.value for error in app.error)
