@@ -191,17 +191,6 @@ class RunWriter:
     def flush(self, patience: float = BUSY_SECONDS) -> None:
         """Everything collected in one transaction, with a heartbeat. What cannot be written is kept for the next time."""
         columns = {**self._columns, "heartbeat": time.time()}
-        try:
-            self._commit(columns, patience)
-        except UserError as error:
-            if error.code != "disk_full":
-                raise
-            with sqlite_errors(self.store.path):  # the log of changes holds old versions of pages: their room may do
-                self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-            self._commit(columns, patience)
-        self._rows, self._columns, self._flushed, self._failing = [], {}, time.monotonic(), None
-
-    def _commit(self, columns: Mapping[str, Any], patience: float) -> None:
         with sqlite_errors(self.store.path):
             try:
                 self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * patience)}")
@@ -215,6 +204,7 @@ class RunWriter:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
+        self._rows, self._columns, self._flushed, self._failing = [], {}, time.monotonic(), None
 
     def close(self) -> None:
         self._connection.close()
