@@ -5,9 +5,11 @@ A cached network is never handed out: whoever inspects gets a copy of its own, s
 
 import copy
 import dataclasses
+from functools import cache
 from pathlib import Path
 
 import streamlit as st
+import torch
 from torch import nn
 
 from resnet_core.config import DataConfig
@@ -39,8 +41,17 @@ def file_state(checkpoint: Checkpoint) -> tuple[str, float]:
     return str(checkpoint.path), checkpoint.path.stat().st_mtime
 
 
+@cache
+def _leave_cores_to_trainings() -> None:
+    """Half of the cores, at most 4, for what pages compute. Threads that wait for each other on cores that a training keeps busy
+    are slower than one thread alone: ResNet-20's strip took 16 s with two threads and 0.9 s with one, beside a training on 2 cores.
+    """
+    torch.set_num_threads(max(1, min(4, torch.get_num_threads() // 2)))
+
+
 @st.cache_resource(max_entries=12, show_spinner=False)
 def _shared_model(state: tuple[str, float], initial: bool, _checkpoint: Checkpoint) -> nn.Module:
+    _leave_cores_to_trainings()
     return initial_model(_checkpoint) if initial else load_model(_checkpoint)
 
 

@@ -15,7 +15,7 @@ from dashboard.loading import checkpoint_images, file_state, own_model
 from dashboard.state import ImageChoice
 from resnet_core.data import normalize, some_images
 from resnet_core.errors import UserError
-from resnet_core.inspection import BlockMaps, BlockStatistics, block_maps, residual_statistics
+from resnet_core.inspection import BlockMaps, BlockStatistics, block_maps, residual_statistics, settle_norms
 from resnet_core.runs import Checkpoint
 
 TIMED = 16  # images in the trial that says what more of them will cost
@@ -76,7 +76,8 @@ def _maps(state: tuple[str, float], image: str, block: str, _checkpoint: Checkpo
 def statistics_of(
     checkpoint: Checkpoint, dataset: str, split: str, *, count: int, seed: int, initial: bool = False
 ) -> tuple[BlockStatistics, ...]:
-    """Every block over `count` images drawn by `seed`, in eval mode; with `initial`, of the network before its first step."""
+    """Every block over `count` images drawn by `seed`, in eval mode; with `initial`, of the network before its first step, whose
+    BatchNorms know these images and no others."""
     return _statistics(file_state(checkpoint), dataset, split, count, seed, initial, checkpoint)
 
 
@@ -86,7 +87,10 @@ def _statistics(
 ) -> tuple[BlockStatistics, ...]:
     _, images = checkpoint_images(_checkpoint, dataset, split)
     chosen = images.take(some_images(len(images), count, seed))
-    return residual_statistics(own_model(_checkpoint, initial=initial), normalize(chosen.images, _checkpoint.spec))
+    inputs = normalize(chosen.images, _checkpoint.spec)
+    model = own_model(_checkpoint, initial=initial)
+    untrained = initial or _checkpoint.metrics.get("step") == 0
+    return residual_statistics(settle_norms(model, inputs) if untrained else model, inputs)
 
 
 def seconds_per_image(checkpoint: Checkpoint) -> float:

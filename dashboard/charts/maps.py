@@ -58,7 +58,7 @@ def linked_maps(panels: Sequence[MapPanel], *, value_title: str, limit: float | 
             },
         },
     )
-    return settled(figure, height=height)
+    return settled(figure, height=height, top=50)  # the buttons of the figure stand above its titles
 
 
 def _draw(figure: go.Figure, panel: MapPanel, place: int, rows: int, columns: int, value_title: str) -> None:

@@ -95,19 +95,25 @@ def _draw_row(figure: go.Figure, number: int, row: StripRow, blocks: Sequence[St
         textposition="none",
         name=looks.value_label,
         legendgroup="value",
-        showlegend=number == 1,
+        showlegend=False,  # its entry would take the colour of the first bar, chosen or not
         marker={"color": [SELECTED if name == selected else looks.style.color for name in names]},
         unselected={"marker": {"opacity": 1}},  # the click chooses a block; the colour says which
         error_y={"type": "data", "array": list(row.spread), "thickness": 1, "width": 3, "color": ERROR_BAR} if row.spread else None,
         **common,
     )
     figure.add_trace(bars, row=number, col=1)
+    if number == 1:
+        figure.add_trace(_legend_entry(looks), row=number, col=1)
     if row.reference is not None:
         figure.add_trace(_reference(row.reference, looks.reference_label, common, number), row=number, col=1)
     if row.guide is not None:
         for place, (start, end) in enumerate(_stage_ends(blocks)):
             figure.add_trace(_guide(row.guide, start, end, looks.guide_label, first=place == 0), row=number, col=1)
     figure.update_yaxes(title={"text": row.title, "standoff": 4}, range=row.range, rangemode="tozero", row=number, col=1)
+
+
+def _legend_entry(looks: _Looks) -> go.Bar:
+    return go.Bar(x=[None], y=[None], name=looks.value_label, legendgroup="value", marker={"color": looks.style.color})
 
 
 def _reference(values: Sequence[float | None], label: str, common: Mapping[str, Any], number: int) -> go.Scatter:

@@ -61,8 +61,9 @@ def strip_view(checkpoint: Checkpoint, dataset: str, block: str) -> None:
         with st.popover(t("blocks.sample"), icon=":material/tune:"):
             sample = _sample_picker(checkpoint, dataset)
         download = st.empty()
-    trained = _measured(checkpoint, dataset, sample, initial=False)
-    initial = _measured(checkpoint, dataset, sample, initial=True)
+    with st.spinner(t("blocks.measuring", count=sample.count)):
+        trained = _measured(checkpoint, dataset, sample, initial=False)
+        initial = _measured(checkpoint, dataset, sample, initial=True)
     with download:
         st.download_button(
             "",

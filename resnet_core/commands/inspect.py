@@ -19,15 +19,17 @@ def inspect(
 ) -> None:
     """|F|, |shortcut|, their ratio and cosine, |output| and the share of dead channels per block: means over images, eval mode, float32."""
     from resnet_core.data import load_split, normalize, some_images
-    from resnet_core.inspection import residual_statistics
+    from resnet_core.inspection import residual_statistics, settle_norms
     from resnet_core.runs import find_checkpoint, initial_model, load_model, require_channels
 
     found = find_checkpoint(checkpoint)
     spec, images = load_split(data_for(found, dataset), split)
     require_channels(found, spec.channels)
     chosen = images.take(some_images(len(images), count, seed))
+    inputs = normalize(chosen.images, found.spec)
     model = initial_model(found) if initial else load_model(found)
-    blocks = residual_statistics(model, normalize(chosen.images, found.spec))
+    untrained = initial or found.metrics.get("step") == 0
+    blocks = residual_statistics(settle_norms(model, inputs) if untrained else model, inputs)
     if as_json:
         write_json({"checkpoint": found.name, "split": split, "count": len(chosen), "seed": seed, "mode": "eval", "blocks": blocks})
     else:

@@ -5,9 +5,10 @@ from resnet_core.inspection.gradients import BlockGradient, GradientReport, Laye
 from resnet_core.inspection.lesions import Lesion, each_block, lesion_accuracies, lesioned
 from resnet_core.inspection.recording import hooked, recorded, untouched
 from resnet_core.inspection.residual import BlockMaps, BlockStatistics, all_outputs, block_maps, residual_statistics
+from resnet_core.inspection.settling import settle_norms
 
 __all__ = [
     "BlockGradient", "BlockMaps", "BlockStatistics", "ChannelMeasures", "PositionShares", "channel_measures", "inverse_root_line", "position_shares",
     "GradientReport", "LayerGradient", "Lesion", "all_outputs", "block_maps", "each_block",
-    "hooked", "lesion_accuracies", "lesioned", "measure_gradients", "recorded", "residual_statistics", "untouched",
+    "hooked", "lesion_accuracies", "lesioned", "measure_gradients", "recorded", "residual_statistics", "settle_norms", "untouched",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
 from dashboard.i18n import LANGUAGES, sentences
+from dashboard.state import LANGUAGE
 
 ROOT = Path(__file__).parents[2]
 OpenPage = Callable[..., AppTest]
@@ -34,7 +35,9 @@ def server_that_knows_its_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(params=LANGUAGES)
-def language(request: pytest.FixtureRequest) -> str:
+def language(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both, one after the other. AppTest asks widgets for their words outside the app, where no session says which language it is."""
+    monkeypatch.setattr("dashboard.i18n.current_language", lambda: st.session_state.get(LANGUAGE) or request.param)
     return str(request.param)
 
 
@@ -45,11 +48,10 @@ def open_page() -> OpenPage:
     def open_(name: str = "home", *, language: str = "en", **parameters: str) -> AppTest:
         app = AppTest.from_file(os.fspath(ROOT / "app.py"), default_timeout=30)
         app.context = {"locale": {"en": "en-US", "zh": "zh-CN"}[language]}
-        app.query_params.update(parameters)
-        app.run()
         if name != "home":
-            app.switch_page(f"pages/{name}.py").run()
-        return app
+            app.switch_page(f"pages/{name}.py")  # before the first run: a switch after it would empty the widgets that pages share
+        app.query_params.update(parameters)
+        return app.run()
 
     return open_
 
