@@ -40,10 +40,11 @@ def check(config: RunConfig) -> tuple[RunConfig, str]:
     A data set's place becomes absolute: the run may be resumed from another folder.
     """
     from resnet_core.models import get_entry
-    from resnet_core.training.device import pick_device
+    from resnet_core.training.device import candidates, pick_device
 
     get_entry(config.model.model)
-    device = pick_device(config.train.device).type
+    device = pick_device(config.train.device)
+    candidates(device, config.train.precision, config.train.memory_format)
     start_from = config.train.start_from
     kind, separator, place = config.data.dataset.partition(":")
     if separator and kind in PLACED and place:
@@ -54,7 +55,7 @@ def check(config: RunConfig) -> tuple[RunConfig, str]:
         find_checkpoint(str(start_from))
         if is_file(Path(str(start_from))):
             config = replace(config, train=replace(config.train, start_from=str(Path(str(start_from)).absolute())))
-    return config, device
+    return config, device.type
 
 
 def resume(store: Store, run: str) -> Run:

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 import torch
-from PIL import Image
 
-from resnet_core.config import DataConfig, RunConfig
-from resnet_core.data import load_spec, load_split
+from resnet_core.config import RunConfig
+from resnet_core.data import load_spec
 from resnet_core.models import build_model
 from resnet_core.runs import Checkpoint, Store, read_checkpoint, save_checkpoint
 
@@ -22,19 +21,6 @@ ROOT = Path(__file__).parents[3]
 SMALL: dict[str, Any] = {
     "model": "resnet8", "width": 0.25, "batch_size": 16, "epochs": 4, "precision": "float32", "memory_format": "contiguous", "device": "cpu",
 }  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A data set of real digits that is read in no time: an image folder with 256 training, 64 validation and 100 test images."""
-    folder = tmp_path_factory.mktemp("digits")
-    for part, count in (("train", 32), ("test", 10)):
-        _, split = load_split(DataConfig(), part)
-        for label in range(10):
-            (folder / part / str(label)).mkdir(parents=True)
-            for index, image in enumerate(split.images[split.labels == label][:count]):
-                Image.fromarray(image[0].numpy()).save(folder / part / str(label) / f"{index}.png")
-    return f"image-folder:{folder}"
 
 
 @pytest.fixture
