@@ -187,7 +187,8 @@ def _last_step(runs: Sequence[Run]) -> float | None:
 def _loss(runs: Sequence[Run], steps: dict[str, Steps]) -> None:
     curves = _curves(runs, {k: s.step for k, s in steps.items()}, {k: s.loss for k, s in steps.items()})
     chart = loss_curves(curves, x_title=t("axis.step"), y_title=t("axis.train_loss"), height=210, x_end=_last_step(runs))
-    st.altair_chart(chart, key="train_live_loss", width="stretch", alt=t("train.loss_alt"))
+    with st.container(key="train_live_loss"):
+        st.altair_chart(chart, key="train_live_loss_chart", width="stretch", alt=t("train.loss_alt"))
 
 
 def _epochs(runs: Sequence[Run], epochs: dict[str, tuple[EpochRow, ...]], what: str) -> None:
