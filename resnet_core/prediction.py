@@ -1,8 +1,5 @@
 """What a network says about one prepared drawing."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,8 +7,6 @@ from torch import nn
 from torch.nn import functional
 
 from resnet_core.data import DataSpec, normalize
-
-THREADS = torch.get_num_threads()
 
 
 @torch.inference_mode()
@@ -22,16 +17,5 @@ def predict_sketch(model: nn.Module, spec: DataSpec, image: NDArray[np.uint8]) -
         resized = functional.interpolate(pixels.float(), (spec.height, spec.width), mode="bilinear", antialias=True)
         pixels = resized.round().clamp(0, 255).to(torch.uint8)
     device = next(model.parameters()).device
-    with one_thread():
-        logits: torch.Tensor = model(normalize(pixels.to(device), spec))
+    logits: torch.Tensor = model(normalize(pixels.to(device), spec))
     return logits.float().softmax(1)[0].cpu().numpy()
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """One small image gains nothing from several threads, and while a training has the cores each of them waits 0.1 s for its turn."""
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(THREADS)

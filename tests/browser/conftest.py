@@ -32,7 +32,7 @@ FLAGS = [
     "--no-first-run",
 ]
 LOCALES = {"en": "en-US", "zh": "zh-CN"}
-PATIENCE = 30  # seconds; a busy machine is slow, but not broken
+PATIENCE = 60  # seconds; a busy machine is slow, but not broken
 # Behind a deep link Streamlit looks for its server under the page's own path first, and Chromium writes the 404 into the console.
 EXPECTED = re.compile(r"/[a-z-]+/_stcore/(health|host-config)$")
 

@@ -1,0 +1,123 @@
+"""Draw with the mouse, read the prediction, take it back, upload a photo: as a person does, with the networks that come with the project."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+from playwright.sync_api import Locator, Page, expect
+
+from dashboard.i18n import sentences
+from tests.browser.conftest import Server
+
+Stroke = Sequence[tuple[int, int]]
+SEVEN: Stroke = ((75, 65), (205, 65), (125, 235))
+ONE: Stroke = ((150, 40), (135, 240))
+DASH: Stroke = ((115, 150), (195, 150))
+SETTLED = 1500  # milliseconds in which an old answer would have come back
+
+
+def draw(page: Page, stroke: Stroke) -> None:
+    box = page.locator(".st-key-sketch_canvas canvas.upper-canvas").bounding_box()
+    assert box is not None
+    points = [(box["x"] + x, box["y"] + y) for x, y in stroke]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    for point in points[1:]:
+        page.mouse.move(*point, steps=8)
+    page.mouse.up()
+
+
+def answer(page: Page) -> Locator:
+    return page.locator(".st-key-sketch_prediction h3")
+
+
+def says(digit: int) -> re.Pattern[str]:
+    return re.compile(rf"(Surely|Probably) {digit}")
+
+
+def prepared(page: Page) -> str:
+    return page.locator(".st-key-sketch_prepared img").get_attribute("src") or ""
+
+
+def expect_empty(page: Page) -> None:
+    expect(answer(page)).to_have_text(sentences("en")["sketch.draw_something"])
+
+
+def press(page: Page, key: str) -> None:
+    page.locator(f".st-key-{key} button").click()
+
+
+@pytest.fixture
+def sketch(server: Server, page: Page) -> Page:
+    page.goto(server.link("sketch"))
+    expect(page.locator(".st-key-sketch_canvas canvas.upper-canvas")).to_be_visible()
+    expect_empty(page)
+    return page
+
+
+def test_a_drawn_digit_is_read_cleared_and_read_again(sketch: Page) -> None:
+    black = prepared(sketch)
+    draw(sketch, SEVEN)
+    expect(answer(sketch)).to_have_text(says(7))
+    assert prepared(sketch) != black
+    press(sketch, "sketch_clear")
+    expect_empty(sketch)
+    assert prepared(sketch) == black
+    sketch.wait_for_timeout(SETTLED)
+    expect_empty(sketch)
+    draw(sketch, ONE)
+    expect(answer(sketch)).to_have_text(says(1))
+
+
+def test_a_canvas_cleared_before_the_answer_came_stays_cleared(sketch: Page) -> None:
+    draw(sketch, SEVEN)
+    expect(answer(sketch)).to_have_text(says(7))
+    draw(sketch, DASH)  # is sent 0.2 s after the pen was lifted
+    press(sketch, "sketch_clear")
+    expect_empty(sketch)
+    sketch.wait_for_timeout(SETTLED)
+    expect_empty(sketch)
+
+
+def test_undo_takes_one_stroke_away_and_the_drawing_outlives_the_language_and_another_page(sketch: Page) -> None:
+    draw(sketch, SEVEN)
+    expect(answer(sketch)).to_have_text(says(7))
+    seven = prepared(sketch)
+    draw(sketch, DASH)
+    expect(sketch.locator(".st-key-sketch_prepared img")).not_to_have_attribute("src", seven)
+    press(sketch, "sketch_undo")
+    expect(sketch.locator(".st-key-sketch_prepared img")).to_have_attribute("src", seven)
+    sketch.locator(".st-key-language").get_by_text("中文").click()
+    chinese = re.compile("(肯定|很可能)是 7")
+    expect(answer(sketch)).to_have_text(chinese)
+    words = sentences("zh")
+    for name in ("home", "sketch"):
+        sketch.get_by_role("link", name=words[f"page.{name}.title"], exact=True).first.click()
+        expect(sketch.get_by_role("heading", level=1, name=words[f"page.{name}.title"], exact=True)).to_be_visible()
+    expect(answer(sketch)).to_have_text(chinese)
+    press(sketch, "sketch_undo")
+    expect(answer(sketch)).to_have_text(words["sketch.draw_something"])
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """Blue ink on paper that lies half in shadow."""
+    shade = np.linspace(225, 150, 640)[None, :] + np.random.default_rng(0).normal(0, 3, (480, 640))
+    image = Image.fromarray(shade.clip(0, 255).astype(np.uint8)).convert("RGB")
+    ImageDraw.Draw(image).line([(x + 180, y + 90) for x, y in SEVEN], fill=(35, 45, 95), width=22, joint="curve")
+    image.save(tmp_path / "seven.jpg")
+    return tmp_path / "seven.jpg"
+
+
+def test_a_photo_is_read_and_a_text_with_an_image_s_name_is_refused(sketch: Page, photo: Path) -> None:
+    sketch.locator(".st-key-sketch_source").get_by_text(sentences("en")["sketch.photo"], exact=True).click()
+    upload = sketch.locator(".st-key-sketch_upload input[type=file]")
+    upload.set_input_files(photo)
+    expect(answer(sketch)).to_have_text(says(7))
+    expect(sketch.get_by_text("640 × 480 pixels, dark ink: inverted")).to_be_visible()
+    upload.set_input_files({"name": "letter.png", "mimeType": "image/png", "buffer": b"Dear reader"})
+    expect(sketch.get_by_text("The image letter.png cannot be read")).to_be_visible()
+    expect(answer(sketch)).to_have_text(sentences("en")["sketch.waiting_photo"])
