@@ -123,10 +123,15 @@ def _reference(values: Sequence[float | None], label: str, common: Mapping[str, 
         name=label,
         legendgroup="reference",
         showlegend=number == 1,
-        marker={"symbol": "line-ew", "size": 22, "line": {"width": 2.5, "color": REFERENCE}},
+        marker={"symbol": "line-ew", "size": _mark_size(len(values)), "line": {"width": 2.5, "color": REFERENCE}},
         unselected={"marker": {"opacity": 1}},
         **common,
     )
+
+
+def _mark_size(blocks: int) -> float:
+    """Pixels; narrower than a column of a strip 700 px wide."""
+    return max(3.0, min(22.0, 0.5 * 700 / blocks))
 
 
 def _guide(values: Sequence[float | None], start: int, end: int, label: str, *, first: bool) -> go.Scatter:

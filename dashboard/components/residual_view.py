@@ -1,5 +1,6 @@
 """The residual block at work: x, F(x), x + F(x) and the output of one block for one image, on one scale."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -153,26 +154,27 @@ def _plain_texts(title: str, values: Array) -> list[list[str]]:
 
 
 def _sum_texts(first: str, parts: Sequence[Array], maps: BlockMaps, view: _View) -> list[list[str]]:
-    """At each position the sum written out: 0.82 + (−0.31) = 0.51 → ReLU 0.51."""
+    """At each position the sum written out: 0.82 + (−0.31) = 0.51 → ReLU 0.51. Short on a sheet, which has thousands of them."""
     height, width = maps.residual.shape[1:]
-    ending = t("blocks.then_relu") if view.mode != MEAN else t("blocks.then_relu_mean")
-    place, mean = t("blocks.place", row="{row}", column="{column}"), t("blocks.mode_mean")
-    tile_columns = (parts[0].shape[1] + 1) // (width + 1)
-    relu = _has_relu(maps)
+    tiles = (parts[0].shape[1] + 1) // (width + 1)  # channels in a row of the sheet
+    relu, channel = _has_relu(maps), t("blocks.channel")
+    ending = t("blocks.then_relu_mean") if view.mode == MEAN else t("blocks.then_relu")
+    where = t("blocks.mode_mean") if view.mode == MEAN else f"{channel} {view.channel}"
 
     def text(row: int, column: int, values: Sequence[float]) -> str:
-        if np.isnan(values[0]):
-            return ""
-        where = place.format(row=row % (height + 1), column=column % (width + 1))
-        channel = {MEAN: mean, ONE: f"{t('blocks.channel')} {view.channel}"}.get(
-            view.mode, f"{t('blocks.channel')} {row // (height + 1) * tile_columns + column // (width + 1)}"
-        )
         x, f, z, y = values
-        total = f"{_signed(x)} + {_bracketed(f)} = {_signed(z)}"
-        return f"{channel}, {where}<br>{first} + F(x): {total}" + (f"<br>{ending} <b>{_signed(y)}</b>" if relu else "")
+        if view.mode == ALL:
+            number = row // (height + 1) * tiles + column // (width + 1)
+            return "" if math.isnan(x) else f"{channel} {number}: {_written_sum(x, f, z)}" + (f" → <b>{_signed(y)}</b>" if relu else "")
+        place = t("blocks.place", row=row, column=column)
+        return f"{where}, {place}<br>{first} + F(x): {_written_sum(x, f, z)}" + (f"<br>{ending} <b>{_signed(y)}</b>" if relu else "")
 
     stacked = np.stack(parts, axis=-1)
     return [[text(row, column, values) for column, values in enumerate(line)] for row, line in enumerate(stacked.tolist())]
+
+
+def _written_sum(x: float, f: float, z: float) -> str:
+    return f"{_signed(x)} + {_bracketed(f)} = {_signed(z)}"
 
 
 def _signed(value: float) -> str:
