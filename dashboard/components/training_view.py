@@ -10,6 +10,7 @@ from dashboard.charts.curves import Curve, epoch_curves, line_curves, loss_curve
 from dashboard.charts.theme import network_styles
 from dashboard.components.formats import duration, number, percent
 from dashboard.components.run_words import display_names, show_error, status_badge
+from dashboard.components.shipped_curves import show_shipped_curves
 from dashboard.components.training_data import steps_of
 from dashboard.i18n import message_text, t
 from dashboard.loading import store
@@ -72,6 +73,7 @@ def _title(members: Sequence[Run]) -> str:
 def _nothing_yet() -> None:
     with st.container(border=True):
         st.markdown(t("train.nothing_yet"))
+    show_shipped_curves()
 
 
 def _show(runs: Sequence[Run]) -> None:

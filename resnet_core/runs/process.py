@@ -1,5 +1,6 @@
 """Is that process still there, and is it still the same one? Process ids are given again, so its start time counts too."""
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -41,6 +42,16 @@ def _start_time_ps(pid: int) -> float | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return float(zlib.crc32(shown.strip().encode())) if shown.strip() else None
+
+
+def step_back(level: int) -> None:
+    """Leave the processor to others that want it, down to this nice level and never below what this process was started with.
+
+    Linux weighs sessions against each other first (autogroups), and a run has a session of its own: its nice level alone would change nothing.
+    """
+    os.nice(max(level - os.nice(0), 0))
+    with contextlib.suppress(OSError):  # another system, or a kernel without autogroups
+        Path("/proc/self/autogroup").write_text(str(level))
 
 
 def is_alive(mark: ProcessMark) -> bool:

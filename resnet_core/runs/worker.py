@@ -19,7 +19,7 @@ from resnet_core.models import build_model
 from resnet_core.runs.checkpoint import SUFFIX, load_weights, read_checkpoint, save_checkpoint
 from resnet_core.runs.metrics import RunWriter
 from resnet_core.runs.opening import find_checkpoint
-from resnet_core.runs.process import this_process
+from resnet_core.runs.process import step_back, this_process
 from resnet_core.runs.resume_state import load_resume_state, save_resume_state
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
@@ -113,7 +113,7 @@ class _Work:
         config = self.run.config
         device = pick_device(config.train.device)
         if device.type == "cpu" and os.environ.get("RESNET_NICE"):
-            os.nice(max(int(os.environ["RESNET_NICE"]) - os.nice(0), 0))  # not on top of what this process was started with
+            step_back(int(os.environ["RESNET_NICE"]))
         splits = load_splits(config.data, device=device)
         resumed = load_resume_state(self.folder, self.run.run)
         if resumed is not None:
