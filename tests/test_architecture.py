@@ -156,7 +156,7 @@ def test_the_plan_is_the_tree() -> None:
     assert not gone, "named in docs/architecture.md and not there"
     packages = {f"{file.parent.relative_to(ROOT).as_posix()}/" for file in code() if file.name == "__init__.py"} | {"pages/", "app.py"}
     modules = {
-        name_of(file) for layer in ("dashboard", "resnet_core") for file in (ROOT / layer).glob("*.py") if file.name != "__init__.py"
+        name_of(file) for layer in ("dashboard", "resnet_core") for file in (ROOT / layer).glob("*.py") if not file.name.startswith("__")
     }
     missing = sorted((packages | modules) - set(paths))
     assert not missing, "there and not named in docs/architecture.md"

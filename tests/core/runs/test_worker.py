@@ -276,6 +276,26 @@ def test_a_missing_data_set_fails_with_its_remedy(store: Store, small: Small) ->
     assert (ended.status, ended.error and ended.error[0]) == ("failed", "data_missing")
 
 
+def test_rows_are_in_the_store_before_the_state_that_goes_on_after_them(
+    store: Store, small: Small, monkeypatch: pytest.MonkeyPatch, look_always: None
+) -> None:
+    """A process killed right after any save has told of every step up to it, and of every epoch."""
+    monkeypatch.setattr(worker, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(worker, "SAVE_SHARE", 1e9)
+    original, saves = worker.save_resume_state, []
+
+    def save(folder: Path, state: dict[str, Any]) -> None:
+        saves.append(state["step"])
+        assert read_steps(store, run).step == list(range(1, state["step"] + 1))
+        assert [row.epoch for row in read_epochs(store, run)] == list(range(1, state["epochs_done"] + 1))
+        original(folder, state)
+
+    monkeypatch.setattr(worker, "save_resume_state", save)
+    run = claimed(store, small(epochs=2))
+    assert execute(store, run).status == "finished"
+    assert set(saves) == set(range(33))
+
+
 # -- commands ------------------------------------------------------------------------------------------------------------------------
 
 
