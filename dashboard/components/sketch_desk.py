@@ -97,11 +97,17 @@ def _headline(found: Verdict) -> str:
 
 def _reason(found: Verdict, answers: list[Answer]) -> str:
     said = t("sketch.comma").join(
-        t("sketch.says", network=answer.label, answer=answer.best, probability=float(answer.probabilities.max())) for answer in answers
+        t("sketch.says", network=answer.label, answer=answer.best, probability=_percent(float(answer.probabilities.max())))
+        for answer in answers
     )
     if len(answers) == 1:
         return t("sketch.one_says", said=said)
     return t("sketch.agree" if found.agree else "sketch.disagree", said=said)
+
+
+def _percent(probability: float) -> str:
+    """No network is entirely sure, and rounding must not make it so."""
+    return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
 def _show_journey(given: Given | None) -> None:

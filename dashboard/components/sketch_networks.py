@@ -14,9 +14,8 @@ from dashboard.state import selection
 from resnet_core.data.sketch import Pixels
 from resnet_core.errors import UserError
 from resnet_core.prediction import predict_sketch
-from resnet_core.runs import checkpoints_of, read_checkpoint, require_channels, shipped_names
+from resnet_core.runs import checkpoints_of, opening, read_checkpoint, require_channels, shipped_names
 from resnet_core.runs.checkpoint import SUFFIX
-from resnet_core.runs.opening import SHIPPED
 
 PREFERRED = ("resnet20-mnist", "plain20-mnist")  # the pair that comes with the project
 MOST = 6
@@ -77,7 +76,7 @@ def _ask(name: str, label: str, image: Pixels) -> Answer:
 
 def _labels() -> dict[str, str]:
     """Every checkpoint that fits, the shipped ones first, then runs from the newest on; and the one in the link, fitting or not."""
-    labels = {name: name for name in shipped_names() if _may_fit(SHIPPED / f"{name}{SUFFIX}")}
+    labels = {name: name for name in shipped_names() if _may_fit(opening.SHIPPED / f"{name}{SUFFIX}")}
     runs = [(run, kept[0]) for run in store().runs() if (kept := checkpoints_of(run.folder))]
     named = [run.name for run, _ in runs]
     for run, checkpoint in runs:
@@ -88,7 +87,10 @@ def _labels() -> dict[str, str]:
 
 
 def _may_fit(file: Path) -> bool:
-    return _channels(str(file), file.stat().st_mtime) in (1, None)
+    try:
+        return _channels(str(file), file.stat().st_mtime) in (1, None)
+    except FileNotFoundError:  # deleted a moment ago
+        return False
 
 
 @st.cache_data(max_entries=1000, show_spinner=False)

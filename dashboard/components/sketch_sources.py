@@ -86,7 +86,7 @@ def _test_image() -> Given | None:
     spec, images = split_images(TEST_SET, "test")
     linked = selection().image
     if linked and linked.dataset in SAME_IMAGES and linked.split == "test" and linked.index < len(images):
-        st.session_state.setdefault("sketch_image", linked.index)
+        st.session_state["sketch_image"] = linked.index
     last = len(images) - 1
     index = st.number_input(
         t("sketch.image_number", last=last), 0, last, key="sketch_image", on_change=_follow_image, persist_state="session"
@@ -95,17 +95,22 @@ def _test_image() -> Given | None:
     label = spec.classes[int(images.labels[index])]
     st.markdown(t("sketch.image_label", label=label))
     st.caption(t("sketch.image_source"))
-    choice = ImageChoice(dataset=TEST_SET, split="test", index=int(index))
+    choice = _choose(int(index))
     return Given(sketch=prepare_sketch(images.images[index, 0].numpy()), image=choice, label=label)
 
 
 def _another_image(last: int) -> None:
-    st.session_state["sketch_image"] = random.randint(0, last)
-    _follow_image()
+    _choose(random.randint(0, last))
 
 
 def _follow_image() -> None:
-    select(image=ImageChoice(dataset=TEST_SET, split="test", index=int(st.session_state["sketch_image"])))
+    _choose(int(st.session_state["sketch_image"]))
+
+
+def _choose(index: int) -> ImageChoice:
+    choice = ImageChoice(dataset=TEST_SET, split="test", index=index)
+    select(image=choice)
+    return choice
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -115,7 +115,7 @@ def test_a_drawing_shows_what_the_networks_say_themselves(
         checkpoint = find_checkpoint(run)
         probabilities = predict_sketch(load_model(checkpoint), checkpoint.spec, image)
         sentence = sentences(language)["sketch.says"]
-        assert sentence.format(network=name, answer=probabilities.argmax(), probability=probabilities.max()) in said(app)
+        assert sentence.format(network=name, answer=probabilities.argmax(), probability=f"{probabilities.max():.1%}") in said(app)
     assert charts(app) == 1
     for name in ("drawn", "cropped", "scaled", "centred"):
         assert sentences(language)[STEPS[name].reason] in said(app)
@@ -170,6 +170,19 @@ def test_a_test_image_is_shown_as_it_is_and_chosen_for_all_pages(open_page: Open
     assert sentences(language)["sketch.journey_unchanged"] in said(app)
     assert app.session_state["selected_image"] == "mnist-mini:test:12"
     assert charts(app) == 1
+
+
+@pytest.mark.usefixtures("networks")
+def test_another_test_image_is_another_choice(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("random.randint", lambda low, high: 4321)
+    app = open_page("sketch")
+    app.segmented_control(key="sketch_source").set_value("test").run()
+    assert app.session_state["selected_image"] == "mnist-mini:test:0"
+    app.button(key="sketch_another").click().run()
+    assert_healthy(app)
+    index = app.number_input(key="sketch_image").value
+    assert index == 4321
+    assert app.session_state["selected_image"] == f"mnist-mini:test:{index}"
 
 
 @pytest.mark.usefixtures("networks")
