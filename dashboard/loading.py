@@ -12,16 +12,19 @@ import streamlit as st
 import torch
 from torch import nn
 
+from dashboard.memory import return_unused_pages
 from resnet_core.config import DataConfig
 from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split
-from resnet_core.models import block_places, build_model, get_entry
-from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, load_model
+from resnet_core.errors import UserError
+from resnet_core.models import block_places, build_model, get_entry, twin_config
+from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, load_model, shipped_names
 
 STAND_INS = {"mnist": "mnist-mini"}  # same official test images, always here
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _store(root: str) -> Store:
+    return_unused_pages()  # every page comes by here, and by now torch is loaded
     return Store(Path(root))
 
 
@@ -42,7 +45,7 @@ def file_state(checkpoint: Checkpoint) -> tuple[str, float]:
 
 
 @cache
-def _leave_cores_to_trainings() -> None:
+def leave_cores_to_trainings() -> None:
     """Half of the cores, at most 4, for what pages compute. Threads that wait for each other on cores that a training keeps busy
     are slower than one thread alone: ResNet-20's strip took 16 s with two threads and 0.9 s with one, beside a training on 2 cores.
     """
@@ -51,7 +54,7 @@ def _leave_cores_to_trainings() -> None:
 
 @st.cache_resource(max_entries=12, show_spinner=False)
 def _shared_model(state: tuple[str, float], initial: bool, _checkpoint: Checkpoint) -> nn.Module:
-    _leave_cores_to_trainings()
+    leave_cores_to_trainings()
     return initial_model(_checkpoint) if initial else load_model(_checkpoint)
 
 
@@ -71,6 +74,23 @@ def has_blocks(checkpoint: Checkpoint) -> bool:
 
 def has_shortcuts(checkpoint: Checkpoint) -> bool:
     return get_entry(checkpoint.model_name).capabilities(checkpoint.config.model, checkpoint.spec).has_shortcuts
+
+
+def find_twin(checkpoint: Checkpoint) -> Checkpoint | None:
+    """The trained network that differs in nothing but its shortcuts: of the same experiment, else a shipped one, else the newest run's."""
+    run = checkpoint.name.partition("@")[0]
+    runs = store().runs()
+    pair = next((r.pair for r in runs if r.run == run), None)
+    own = [r.run for r in runs if pair is not None and r.pair == pair]
+    for name in dict.fromkeys([*own, *shipped_names(), *(r.run for r in runs)]):
+        try:
+            found = open_checkpoint(name)
+            if found.config.model == twin_config(checkpoint.config.model) and found.spec == checkpoint.spec:
+                require_whole(found)
+                return found
+        except UserError:  # it has no weights yet, or is damaged: the pages that show it say so
+            continue
+    return None
 
 
 def block_names(checkpoint: Checkpoint) -> tuple[str, ...]:

@@ -56,11 +56,11 @@ def pick_device(choice: str = "auto") -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """What people call it: the GPU's product name, or the CPU with its threads."""
+    """What people call it: the GPU's product name, or the CPU with its cores."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    threads = torch.get_num_threads()
-    return f"CPU, {threads} thread{'s' if threads > 1 else ''}" if device.type == "cpu" else "Apple GPU"
+    cores = os.cpu_count() or 1
+    return f"CPU, {cores} core{'s' if cores > 1 else ''}" if device.type == "cpu" else "Apple GPU"
 
 
 def device_memory(device: torch.device) -> tuple[int, int]:

