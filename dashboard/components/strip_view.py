@@ -18,7 +18,7 @@ from dashboard.measuring import seconds_per_image, statistics_of
 from resnet_core.inspection import BlockStatistics, inverse_root_line
 from resnet_core.runs import Checkpoint
 
-COUNT = 256
+COUNT = 128
 MOST = 10_000
 CHART = "block_strip_chart"
 
