@@ -2,6 +2,7 @@
 
 from dashboard.bootstrap import bootstrap
 from dashboard.components.run_details import show_details
+from dashboard.components.run_import import offer_import
 from dashboard.components.run_overlay import show_overlay
 from dashboard.components.runs_table import choose_runs, offer_undo
 from dashboard.components.shipped_list import show_shipped
@@ -12,4 +13,5 @@ chosen = choose_runs()
 if chosen:
     show_overlay(chosen)
     show_details(chosen)
+offer_import()
 show_shipped()

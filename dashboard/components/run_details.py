@@ -13,7 +13,7 @@ from dashboard.components.runs_table import forget
 from dashboard.i18n import t
 from dashboard.loading import store
 from dashboard.state import select
-from resnet_core.runs import Run, checkpoints_of, read_epochs, resume
+from resnet_core.runs import Run, checkpoints_of, export_run, read_epochs, resume
 
 INSIDE = "runs_go_inside"
 
@@ -91,6 +91,16 @@ def _downloads(run: Run) -> None:
             key="runs_weights",
             on_click="ignore",
         )
+    st.download_button(
+        t("runs.everything"),
+        lambda: _archive(run),
+        file_name=f"{run.run}.zip",
+        mime="application/zip",
+        icon=":material/folder_zip:",
+        key="runs_everything",
+        on_click="ignore",
+        help=t("runs.everything_help"),
+    )
     if run.epoch:
         st.download_button(
             t("runs.metrics"),
@@ -101,6 +111,13 @@ def _downloads(run: Run) -> None:
             key="runs_metrics",
             on_click="ignore",
         )
+
+
+def _archive(run: Run) -> bytes:
+    """The whole run as one zip, made when it is asked for."""
+    buffer = io.BytesIO()
+    export_run(store(), run.run, buffer)
+    return buffer.getvalue()
 
 
 def _open(run: str) -> None:

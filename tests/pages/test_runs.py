@@ -1,0 +1,118 @@
+"""The Runs page without a browser: the table, its filters, and what can be done with a run."""
+
+import io
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.components.run_details import _archive, _metrics_csv
+from dashboard.i18n import sentences
+from resnet_core.config import RunConfig
+from resnet_core.runs import Store, import_run, read_epochs, shipped_names
+from tests.pages.conftest import OpenPage, assert_healthy
+from tests.pages.test_train import a_run, text_of
+
+
+@pytest.fixture(autouse=True)
+def _own_runs(own_runs: Path) -> None:
+    """Each test has a store of its own."""
+
+
+def test_an_empty_store_shows_what_came_with_the_project(open_page: OpenPage, language: str) -> None:
+    app = open_page("runs", language=language)
+    assert_healthy(app)
+    assert sentences(language)["runs.none"] in text_of(app)
+    assert [expander.label.partition(":")[0].partition("：")[0] for expander in app.expander] == list(shipped_names())
+
+
+def test_the_table_has_every_run_and_its_numbers(open_page: OpenPage, language: str) -> None:
+    a_run("finished")
+    a_run("stopped")
+    app = open_page("runs", language=language)
+    assert_healthy(app)
+    table = app.dataframe[0].value
+    assert list(table["valid"]) == [0.6125, 0.6125]
+    assert list(table["status"]) == [sentences(language)[f"status.{status}"] for status in ("stopped", "finished")]
+
+
+def test_filters_leave_what_they_say(open_page: OpenPage) -> None:
+    store = Store()
+    store.rename(a_run("finished"), "blue whale")
+    store.annotate(a_run("failed"), "too hot")
+    app = open_page("runs")
+    app.text_input(key="runs_search").set_value("HOT").run()
+    assert list(app.dataframe[0].value["note"]) == ["too hot"]
+    app.text_input(key="runs_search").set_value("").run()
+    app.button_group(key="runs_status").set_value(["finished"]).run()
+    assert list(app.dataframe[0].value["name"]) == ["blue whale"]
+    app.text_input(key="runs_search").set_value("nothing like it").run()
+    assert_healthy(app)
+    assert sentences("en")["runs.none_match"] in text_of(app)
+
+
+def test_a_run_is_renamed_and_noted(open_page: OpenPage) -> None:
+    run = a_run("finished")
+    app = open_page("runs")
+    app.text_input(key=f"runs_name_{run}").set_value("first try")
+    app.text_area(key=f"runs_note_{run}").set_value("with rotation").run()
+    assert_healthy(app)
+    assert (Store().run(run).name, Store().run(run).note) == ("first try", "with rotation")
+
+
+def test_deleting_can_be_undone(open_page: OpenPage) -> None:
+    run = a_run("finished")
+    app = open_page("runs")
+    app.button(key="runs_delete").click().run()
+    assert not Store().exists(run)
+    app.button(key="runs_undo").click().run()
+    assert_healthy(app)
+    assert Store().run(run).status == "finished"
+
+
+def test_deleting_for_good_takes_the_files(open_page: OpenPage, own_runs: Path) -> None:
+    run = a_run("finished")
+    (own_runs / run).mkdir(exist_ok=True)
+    app = open_page("runs")
+    app.button(key="runs_delete").click().run()
+    app.button(key="runs_purge").click().run()
+    assert not (own_runs / run).exists()
+
+
+def test_the_metrics_are_the_store_s(own_runs: Path) -> None:
+    run = Store().run(a_run("finished"))
+    header, row = _metrics_csv(run).splitlines()
+    values = dict(zip(header.split(","), row.split(","), strict=True))
+    stored = read_epochs(Store(), run.run)[0]
+    assert {key: float(values[key]) for key in ("epoch", "train_loss", "valid_accuracy")} == {
+        "epoch": stored.epoch,
+        "train_loss": stored.train_loss,
+        "valid_accuracy": stored.valid_accuracy,
+    }
+
+
+def test_everything_opens_on_another_machine(own_runs: Path, tmp_path: Path) -> None:
+    run = Store().run(a_run("finished"))
+    other = Store(tmp_path / "elsewhere")
+    arrived = import_run(other, io.BytesIO(_archive(run)))
+    assert arrived.config == run.config
+    assert read_epochs(other, arrived.run) == read_epochs(Store(), run.run)
+
+
+def test_several_runs_show_the_settings_in_which_they_differ(open_page: OpenPage) -> None:
+    store = Store()
+    first = a_run("finished")
+    second = store.create(RunConfig.from_flat({"model": "resnet8", "epochs": 2, "learning_rate": 0.05}), "cpu").run
+    store.update(second, status="stopped")
+    app = AppTest.from_function(_difference_of, args=([first, second],), default_timeout=30).run()
+    assert not app.exception
+    table = app.table[0].value
+    assert next(iter(table.index)) == sentences("en")["setting.learning_rate.label"]
+    assert len(table) == 2  # the rate, and the test accuracy
+
+
+def _difference_of(runs: list[str]) -> None:
+    from dashboard.components.run_details import show_details
+    from dashboard.loading import store
+
+    show_details([store().run(run) for run in runs])
