@@ -118,6 +118,18 @@ def test_english_pieces_inside_an_error_are_said_in_chinese() -> None:
     assert message_text("run_missing", {"value": "x", "hint": "known: a, b"}) == "没有训练 'x'；可用的有：a, b。"
 
 
+def texts_of(expression: ast.expr) -> Iterator[str]:
+    """The texts that an expression may give; what is filled into a sentence counts as 1."""
+    if isinstance(expression, ast.JoinedStr):
+        yield "".join(str(part.value) if isinstance(part, ast.Constant) else "1" for part in expression.values)
+    elif isinstance(expression, ast.Constant) and isinstance(expression.value, str):
+        yield expression.value
+    else:
+        for part in ast.iter_child_nodes(expression):
+            if isinstance(part, ast.expr):
+                yield from texts_of(part)
+
+
 def test_every_english_piece_of_the_core_has_its_phrase() -> None:
     """`what=`, `kind=` and `range=` of each UserError in the core, and the ranges of all settings."""
     said: set[str] = {rule.range for part in PARTS.values() for rule in part.settings().values() if rule.minimum is not None}
@@ -126,9 +138,7 @@ def test_every_english_piece_of_the_core_has_its_phrase() -> None:
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UserError":
                 for word in node.keywords:
                     if word.arg in ("what", "kind", "range"):
-                        said |= {
-                            part.value for part in ast.walk(word.value) if isinstance(part, ast.Constant) and isinstance(part.value, str)
-                        }
+                        said |= set(texts_of(word.value))
     lacking = {text for text in said if text not in PHRASES and not any(re.fullmatch(pattern, text) for pattern in PATTERNS)}
     assert not lacking
 
