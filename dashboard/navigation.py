@@ -35,6 +35,7 @@ SCREENS = {
         Screen(name="home", icon=":material/home:"),
         Screen(name="train", icon=":material/model_training:"),
         Screen(name="residual-blocks", icon=":material/join_right:"),
+        Screen(name="gradients", icon=":material/trending_down:"),
         Screen(name="sketch", icon=":material/draw:"),
         Screen(name="runs", icon=":material/list_alt:"),
     )

@@ -12,6 +12,7 @@ import typer
 from resnet_core.commands.data import app as data_app
 from resnet_core.commands.describe import describe
 from resnet_core.commands.evaluate import evaluate
+from resnet_core.commands.gradients import gradients
 from resnet_core.commands.inspect import inspect
 from resnet_core.commands.output import EXIT_STOPPED
 from resnet_core.commands.predict import predict
@@ -38,6 +39,7 @@ app.command()(train)
 app.add_typer(runs_app, name="runs")
 app.command()(evaluate)
 app.command()(inspect)
+app.command()(gradients)
 app.command()(predict)
 
 

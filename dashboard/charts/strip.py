@@ -54,8 +54,20 @@ def block_strip(
     looks = _Looks(style=style, value_label=value_label, reference_label=reference_label, guide_label=guide_label)
     for number, row in enumerate(rows, start=1):
         _draw_row(figure, number, row, blocks, looks, selected)
+    block_axis(figure, blocks, x_title=x_title, rows=len(rows))
+    figure.update_yaxes(fixedrange=True, zeroline=True, nticks=5)
+    figure.update_layout(barmode="overlay", bargap=0.35, hovermode="x")
+    settled(figure, height=row_height * len(rows) + 88, top=48, left=60, bottom=40)
+    # The legend stands above the names of the stages.
+    return figure.update_layout(dragmode=False, legend={"y": 1.0, "yref": "container", "yanchor": "top"})
+
+
+def block_axis(figure: go.Figure, blocks: Sequence[StripBlock], *, x_title: str, rows: int) -> None:
+    """Blocks along the horizontal axis of all rows, block k at k: stages named and every second one shaded, the last row's axis labelled.
+
+    The axis counts the blocks within their stage; every second or fifth one where there are many.
+    """
     _mark_stages(figure, blocks)
-    # The axis counts the blocks within their stage; every second or fifth one where there are many.
     step = 1 if len(blocks) <= 30 else 2 if len(blocks) <= 60 else 5
     shown = [place for place in range(len(blocks)) if (_number_in_stage(blocks, place) - 1) % step == 0]
     figure.update_xaxes(range=[-0.6, len(blocks) - 0.4], showgrid=False, zeroline=False, fixedrange=True, showticklabels=False)
@@ -64,14 +76,9 @@ def block_strip(
         ticktext=[str(_number_in_stage(blocks, place)) for place in shown],
         showticklabels=True,
         title={"text": x_title, "standoff": 2},
-        row=len(rows),
+        row=rows,
         col=1,
     )
-    figure.update_yaxes(fixedrange=True, zeroline=True, nticks=5)
-    figure.update_layout(barmode="overlay", bargap=0.35, hovermode="x")
-    settled(figure, height=row_height * len(rows) + 88, top=48, left=60, bottom=40)
-    # The legend stands above the names of the stages.
-    return figure.update_layout(dragmode=False, legend={"y": 1.0, "yref": "container", "yanchor": "top"})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,12 @@ from resnet_core.inspection.lesions import Lesion, each_block, lesion_accuracies
 from resnet_core.inspection.recording import hooked, recorded, untouched
 from resnet_core.inspection.residual import BlockMaps, BlockStatistics, all_outputs, block_maps, residual_statistics
 from resnet_core.inspection.settling import settle_norms
+from resnet_core.inspection.trend import VERDICTS, GradientTrend, gradient_trend
+from resnet_core.inspection.untrained import UntrainedGradients, depths_up_to, networks_of_study, noise_like, untrained_gradients
 
 __all__ = [
     "BlockGradient", "BlockMaps", "BlockStatistics", "ChannelMeasures", "PositionShares", "channel_measures", "inverse_root_line", "position_shares",
     "GradientReport", "LayerGradient", "Lesion", "all_outputs", "block_maps", "each_block",
     "hooked", "lesion_accuracies", "lesioned", "measure_gradients", "recorded", "residual_statistics", "settle_norms", "untouched",
+    "GradientTrend", "UntrainedGradients", "VERDICTS", "depths_up_to", "gradient_trend", "networks_of_study", "noise_like", "untrained_gradients",
 ]  # fmt: skip

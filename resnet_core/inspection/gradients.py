@@ -1,7 +1,7 @@
 """Gradients of the loss: per layer, per block input, and what each path of a block hands back to x.
 
 At the add both paths receive the same gradient; they differ in what they pass on to x. Each path starts from its own view of x,
-so the two shares add up to the gradient of x exactly (2.1 of the identities that the tests hold).
+so the two shares add up to the gradient of x exactly.
 """
 
 import contextlib
@@ -31,19 +31,23 @@ class LayerGradient:
 class BlockGradient:
     """L2 norms over the batch of the gradient at a block's fork. None where a plain block has only one path.
 
-    `share` = |through shortcut| / (|through shortcut| + |through residual|); `cosine` between the two shares; `sum_error` is the
-    relative error of their sum against the gradient of x.
+    `add_grad_norm` is the gradient at the add, which both paths receive. `share` = |through shortcut| / (|through shortcut| +
+    |through residual|); `cosine` between the two shares; `sum_error` is the relative error of their sum against the gradient of x.
+    `refinement` = cos(F, dL/dx), mean over images: below 0, F moves x to where the loss is lower (iterative inference, Jastrzebski et
+    al. 2018, arXiv:1710.04773); None where the shortcut is not the identity, since F and x then live in different spaces.
     """
 
     name: str
     stage: int
     block: int
     input_grad_norm: float
+    add_grad_norm: float | None
     through_residual_norm: float | None
     through_shortcut_norm: float | None
     share: float | None
     cosine: float | None
     sum_error: float | None
+    refinement: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,19 +96,36 @@ class _Fork:
 
     def __init__(self, place: BlockPlace) -> None:
         self.place = place
+        self.is_plain = place.module.shortcut is None
+        self.refines = isinstance(place.module.shortcut, nn.Identity)
         self.shares: dict[str, Tensor] = {}
-        self.measured: Tensor | None = None  # (5,): |total|, |residual|, |shortcut|, their dot product, |residual + shortcut - total|
+        self.residual: Tensor | None = None
+        self.at_add: Tensor | None = None
+        self.measured: Tensor | None = (
+            None  # (6,): |total|, |residual|, |shortcut|, their product, |residual + shortcut - total|, cos(F, total)
+        )
 
     def hook_paths(self) -> Iterator[RemovableHandle]:
-        """Hooks under which a forward pass asks for the gradient of x (behind the preact) and of each path's view of it."""
+        """Hooks under which a forward pass asks for the gradient of x (behind the preact), of each path's view of it, and of the sum."""
 
         def see_x(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
             output.register_hook(self._measure)
 
-        yield self.place.module.preact.register_forward_hook(see_x)
-        for name, path in (("residual", self.place.module.residual), ("shortcut", self.place.module.shortcut)):
-            if self.place.module.shortcut is not None and path is not None:
-                yield path.register_forward_pre_hook(self._see_path(name))
+        def see_residual(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            self.residual = output.detach()
+
+        def see_sum(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+            output.register_hook(lambda gradient: setattr(self, "at_add", torch.linalg.vector_norm(gradient)))
+
+        block = self.place.module
+        yield block.preact.register_forward_hook(see_x)
+        if block.shortcut is None or block.add is None:
+            return
+        yield block.residual.register_forward_pre_hook(self._see_path("residual"))
+        yield block.shortcut.register_forward_pre_hook(self._see_path("shortcut"))
+        yield block.add.register_forward_hook(see_sum)
+        if self.refines:
+            yield block.residual.register_forward_hook(see_residual)
 
     def _see_path(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...]], None]:
         def see(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -116,22 +137,33 @@ class _Fork:
         zero = total.new_zeros(()).expand_as(total)  # a path may hand nothing back, such as one that was switched off
         residual, shortcut = self.shares.pop("residual", zero), self.shares.pop("shortcut", zero)
         norms = [torch.linalg.vector_norm(g) for g in (total, residual, shortcut, residual + shortcut - total)]
-        self.measured = torch.stack([*norms[:3], (residual * shortcut).sum(), norms[3]])
+        direction = total.new_zeros(()) if self.residual is None else _mean_cosine(self.residual, total)
+        self.residual = None
+        self.measured = torch.stack([*norms[:3], (residual * shortcut).sum(), norms[3], direction])
 
     def result(self) -> BlockGradient:
-        total, residual, shortcut, product, error = self.measured.tolist() if self.measured is not None else (0.0,) * 5
-        plain = self.place.module.shortcut is None
+        total, residual, shortcut, product, error, direction = self.measured.tolist() if self.measured is not None else (0.0,) * 6
+        at_add = 0.0 if self.at_add is None else float(self.at_add)
         return BlockGradient(
             name=self.place.name,
             stage=self.place.stage,
             block=self.place.block,
             input_grad_norm=total,
-            through_residual_norm=None if plain else residual,
-            through_shortcut_norm=None if plain else shortcut,
-            share=None if plain else _ratio(shortcut, shortcut + residual),
-            cosine=None if plain else _ratio(product, residual * shortcut),
-            sum_error=None if plain else _ratio(error, total),
+            add_grad_norm=None if self.is_plain else at_add,
+            through_residual_norm=None if self.is_plain else residual,
+            through_shortcut_norm=None if self.is_plain else shortcut,
+            share=None if self.is_plain else _ratio(shortcut, shortcut + residual),
+            cosine=None if self.is_plain else _ratio(product, residual * shortcut),
+            sum_error=None if self.is_plain else _ratio(error, total),
+            refinement=direction if self.refines else None,
         )
+
+
+def _mean_cosine(one: Tensor, other: Tensor) -> Tensor:
+    """Cosine of each image's tensors (N, ...), mean over the images; an image where either is 0 counts as 0. Scaled first: the
+    gradients of deep networks can be so small that their squares are 0 in float32."""
+    one, other = (t.flatten(1) / t.flatten(1).abs().amax(1, keepdim=True).clamp_min(torch.finfo(t.dtype).tiny) for t in (one, other))
+    return nn.functional.cosine_similarity(one, other, dim=1).mean()
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -1,0 +1,79 @@
+"""Gradient norms over a training as a heatmap, parts of the network by steps (Vega: it grows without being drawn anew)."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from dashboard.charts.theme import SEQUENTIAL
+
+MOST_COLUMNS = 120
+
+
+def binned_norms(steps: Sequence[int], norms: Mapping[str, Sequence[float]], *, columns: int = MOST_COLUMNS) -> pd.DataFrame:
+    """At most `columns` stretches of steps: `part`, `start`, `end`, and the geometric mean `norm` of the stretch's norms above 0.
+
+    A stretch without any (a frozen part) is left out.
+    """
+    rows = []
+    for stretch in np.array_split(np.arange(len(steps)), min(columns, max(len(steps), 1))):
+        if not len(stretch):
+            continue
+        start, end = steps[stretch[0]] - 1, steps[stretch[-1]]
+        for part, values in norms.items():
+            found = np.asarray(values, dtype=np.float64)[stretch]
+            found = found[np.isfinite(found) & (found > 0)]
+            if len(found):
+                rows.append({"part": part, "start": start, "end": end, "norm": float(np.exp(np.log(found).mean()))})
+    return pd.DataFrame(rows, columns=["part", "start", "end", "norm"])
+
+
+def norm_heatmap(
+    data: pd.DataFrame,
+    parts: Mapping[str, str],
+    *,
+    x_title: str,
+    norm_title: str,
+    limits: tuple[float, float],
+    x_end: float | None = None,
+    height: int = 150,
+) -> alt.Chart:
+    """`data` from `binned_norms`; `parts` gives each part's name for people, from the stem to the head. Logarithmic colours between `limits`."""
+    low, high = limits
+    words = list(parts.values())
+    domain = [0, x_end] if x_end else alt.Undefined
+    shown = data.assign(part=data["part"].map(parts))
+    return (
+        alt.Chart(shown)
+        .mark_rect()
+        .encode(
+            x=alt.X(
+                "start:Q", title=x_title, scale=alt.Scale(nice=False, zero=False, domain=domain), axis=alt.Axis(grid=False, tickMinStep=1)
+            ),
+            x2="end:Q",
+            y=alt.Y("part:N", title=None, sort=words[::-1], scale=alt.Scale(domain=words[::-1])),
+            color=alt.Color(
+                "norm:Q",
+                title=norm_title,
+                scale=alt.Scale(type="log", domain=[low, math.sqrt(low * high), high], range=[color for _, color in SEQUENTIAL]),
+                legend=alt.Legend(format=".0e", tickCount=4, gradientLength=height - 30),
+            ),
+            tooltip=[
+                alt.Tooltip("part:N", title=" "),
+                alt.Tooltip("start:Q", title=x_title),
+                alt.Tooltip("norm:Q", title=norm_title, format=".3g"),
+            ],
+        )
+        .properties(height=height)
+    )
+
+
+def common_limits(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
+    """One scale for all: whole powers of ten around every norm."""
+    values = pd.concat([table["norm"] for table in tables]) if tables else pd.Series(dtype=float)
+    if values.empty:
+        return 0.1, 10.0
+    low, high = math.floor(math.log10(values.min())), math.ceil(math.log10(values.max()))
+    return 10.0**low, 10.0 ** max(high, low + 1)

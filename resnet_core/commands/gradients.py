@@ -1,0 +1,64 @@
+"""`gradients C`: the gradient at every layer and block, and what each path of a block hands back."""
+
+import typer
+
+from resnet_core.commands.evaluate import CHECKPOINT, data_for, require_classes
+from resnet_core.commands.output import JSON_OPTION, say, write_json, write_table
+from resnet_core.errors import UserError
+
+LAYERS = ("name", "weight_grad_norm", "weight_norm")
+BLOCKS = ("name", "input_grad_norm", "through_residual_norm", "through_shortcut_norm", "share", "cosine", "refinement", "sum_error")
+MODES = ("eval", "train")
+
+
+def gradients(
+    checkpoint: str = CHECKPOINT,
+    dataset: str | None = typer.Option(None, help="data set; without it, the checkpoint's own"),
+    split: str = typer.Option("test", help="train, valid or test"),
+    count: int = typer.Option(64, min=1, help="images in the one batch, drawn at random"),
+    seed: int = typer.Option(0, min=0, help="seed of the draw"),
+    mode: str = typer.Option("eval", help="eval: BatchNorm's running statistics; train: those of the batch, as in a training step"),
+    initial: bool = typer.Option(False, "--initial", help="the same network before its first step"),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """One backward pass of the mean cross-entropy over a batch, in float32: L2 norms of the gradient at every layer's weights and at every
+    block's input, what came through F and through the shortcut, and a verdict over all blocks."""
+    if mode not in MODES:
+        raise UserError("not_a_choice", field="mode", value=mode, choices=", ".join(MODES))
+    from resnet_core.data import load_split, normalize, some_images
+    from resnet_core.inspection import gradient_trend, measure_gradients, settle_norms
+    from resnet_core.runs import find_checkpoint, initial_model, load_model, require_channels
+
+    found = find_checkpoint(checkpoint)
+    spec, images = load_split(data_for(found, dataset), split)
+    require_channels(found, spec.channels)
+    require_classes(found, spec)
+    chosen = images.take(some_images(len(images), count, seed))
+    inputs = normalize(chosen.images, found.spec)
+    model = initial_model(found) if initial else load_model(found)
+    if initial or found.metrics.get("step") == 0:
+        model = settle_norms(model, inputs)
+    report = measure_gradients(model, inputs, chosen.labels, training=mode == "train")
+    trend = gradient_trend([block.input_grad_norm for block in report.blocks])
+    if as_json:
+        described = {
+            "checkpoint": found.name,
+            "split": split,
+            "count": report.images,
+            "seed": seed,
+            "mode": report.mode,
+            "loss": report.loss,
+        }
+        write_json({**described, "layers": report.layers, "blocks": report.blocks, "trend": trend})
+        return
+    write_table(LAYERS, [[_digits(getattr(layer, column)) for column in LAYERS] for layer in report.layers])
+    if report.blocks:
+        print()
+        write_table(BLOCKS, [[_digits(getattr(block, column)) for column in BLOCKS] for block in report.blocks])
+    ratio = "" if trend.log_ratio is None else f": first block / last block = 10^{trend.log_ratio:.2f}, 10^{trend.per_block:.3f} per block"
+    say(f"{trend.verdict.replace('_', ' ')}{ratio} (loss {report.loss:.4f}, {report.images} {split} images, {report.mode} mode)")
+
+
+def _digits(value: object) -> object:
+    """Four significant ones: gradients span many powers of ten."""
+    return f"{value:.4g}" if isinstance(value, float) else value
