@@ -1,0 +1,73 @@
+"""The first page: a digit inside a block, what is ready, where to go."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dashboard.i18n import sentences
+from dashboard.navigation import SCREENS
+from resnet_core.config import DataConfig
+from resnet_core.data import load_split, normalize
+from resnet_core.inspection import block_maps
+from resnet_core.runs import find_checkpoint, load_model, shipped_names
+from tests.pages.conftest import OpenPage, assert_healthy
+from tests.pages.test_train import a_run, text_of
+
+
+@pytest.fixture(autouse=True)
+def _own_runs(own_runs: Path) -> None:
+    """Each test has a store of its own."""
+
+
+def test_the_sentence_holds_the_core_s_numbers(open_page: OpenPage, language: str) -> None:
+    app = open_page("home", language=language, image="mnist-mini:test:18", block="stages.1.1")
+    assert_healthy(app)
+    checkpoint = find_checkpoint("resnet20-mnist")
+    _, split = load_split(DataConfig(), "test")
+    maps = block_maps(load_model(checkpoint), normalize(split.images[18:19], checkpoint.spec), "stages.1.1")
+    assert maps.shortcut is not None
+    ratio = np.linalg.norm(maps.residual) / np.linalg.norm(maps.shortcut)
+    assert f"**{ratio:.2f}**" in text_of(app)
+
+
+def test_a_digit_and_a_block_are_chosen_for_every_page(open_page: OpenPage) -> None:
+    app = open_page("home")
+    app.segmented_control(key="home_digit").set_value(7).run()
+    app.select_slider(key="home_block").set_value("stages.2.2").run()
+    assert_healthy(app)
+    _, split = load_split(DataConfig(), "test")
+    assert app.session_state["selected_image"] == f"mnist-mini:test:{int((split.labels == 7).nonzero()[0])}"
+    assert app.session_state["selected_block"] == "stages.2.2"
+
+
+def test_what_a_link_brought_stays(open_page: OpenPage) -> None:
+    app = open_page("home", run="plain20-mnist", image="mnist-mini:test:5", block="stages.0.2")
+    assert_healthy(app)
+    assert app.session_state["selected_image"] == "mnist-mini:test:5"
+    assert app.session_state["selected_block"] == "stages.0.2"
+    assert "ReLU(F(x))" in text_of(app)  # a plain network has no shortcut to compare with
+
+
+def test_ready_networks_and_running_trainings_are_listed(open_page: OpenPage, language: str) -> None:
+    a_run("finished", result={"test_accuracy": 0.9123, "test_images": 10_000, "seconds": 30.0, "tested": "last"})
+    app = open_page("home", language=language)
+    assert_healthy(app)
+    assert "91.23%" in text_of(app)
+    for name in shipped_names():
+        assert name in text_of(app)
+
+
+def test_without_any_network_the_page_says_what_to_do(open_page: OpenPage, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("dashboard.components.live_block", "dashboard.components.readiness", "resnet_core.runs.opening"):
+        monkeypatch.setattr(f"{place}.shipped_names", lambda: ())
+    app = open_page("home", language=language)
+    assert_healthy(app)
+    assert sentences(language)["home.ready_none"] in text_of(app)
+
+
+def test_every_other_page_is_one_click_away(open_page: OpenPage) -> None:
+    app = open_page("home")
+    shown = text_of(app)
+    for screen in SCREENS.values():
+        assert screen.name == "home" or sentences("en")[f"page.{screen.section}.lead"] in shown
