@@ -38,7 +38,7 @@ def norm_heatmap(
     norm_title: str,
     limits: tuple[float, float],
     x_end: float | None = None,
-    height: int = 150,
+    height: int = 170,
 ) -> alt.Chart:
     """`data` from `binned_norms`; `parts` gives each part's name for people, from the stem to the head. Logarithmic colours between `limits`."""
     low, high = limits
@@ -50,15 +50,18 @@ def norm_heatmap(
         .mark_rect()
         .encode(
             x=alt.X(
-                "start:Q", title=x_title, scale=alt.Scale(nice=False, zero=False, domain=domain), axis=alt.Axis(grid=False, tickMinStep=1)
+                "start:Q",
+                title=x_title,
+                scale=alt.Scale(nice=False, zero=False, domain=domain),
+                axis=alt.Axis(grid=False, tickMinStep=1, tickCount=6),
             ),
             x2="end:Q",
-            y=alt.Y("part:N", title=None, sort=words[::-1], scale=alt.Scale(domain=words[::-1])),
+            y=alt.Y("part:N", title=None, sort=words[::-1], scale=alt.Scale(domain=words[::-1]), axis=alt.Axis(labelOverlap=False)),
             color=alt.Color(
                 "norm:Q",
                 title=norm_title,
                 scale=alt.Scale(type="log", domain=[low, math.sqrt(low * high), high], range=[color for _, color in SEQUENTIAL]),
-                legend=alt.Legend(format=".0e", tickCount=4, gradientLength=height - 30),
+                legend=alt.Legend(format="~g", values=_powers(low, high), gradientLength=height - 30),
             ),
             tooltip=[
                 alt.Tooltip("part:N", title=" "),
@@ -77,3 +80,7 @@ def common_limits(tables: Sequence[pd.DataFrame]) -> tuple[float, float]:
         return 0.1, 10.0
     low, high = math.floor(math.log10(values.min())), math.ceil(math.log10(values.max()))
     return 10.0**low, 10.0 ** max(high, low + 1)
+
+
+def _powers(low: float, high: float) -> list[float]:
+    return [10.0**power for power in range(round(math.log10(low)), round(math.log10(high)) + 1)]

@@ -8,9 +8,11 @@ from dashboard.components.image_picker import SPLITS
 from dashboard.i18n import t
 from dashboard.loading import checkpoint_images, images_for
 from dashboard.measuring import seconds_per_image
+from resnet_core.models import get_entry
 from resnet_core.runs import Checkpoint
 
-COUNT, MOST = 64, 512
+COUNT = 64
+MOST = 5120  # images times layers: the activations of one pass stay below half a gigabyte for 28 x 28 pixels
 MODES = ("eval", "train")
 NETWORKS = 3  # the chosen one, its twin, and the chosen one before training
 BACKWARD = 3  # forward and backward, in forward passes
@@ -38,7 +40,7 @@ def batch_picker(checkpoint: Checkpoint) -> Batch:
                 key="gradient_split",
             )
             _, images = checkpoint_images(checkpoint, images_for(checkpoint), split)
-            most = min(len(images), MOST)
+            most = min(len(images), MOST // get_entry(checkpoint.model_name).depth)
             count = int(st.number_input(t("blocks.count", most=most), 1, most, min(COUNT, most), step=16, key="gradient_count"))
             seed = int(st.number_input(t("blocks.seed"), 0, 2**31 - 1, 0, key="gradient_seed", help=t("gradients.seed_help")))
             seconds = NETWORKS * BACKWARD * count * seconds_per_image(checkpoint)

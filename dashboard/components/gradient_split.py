@@ -111,7 +111,8 @@ def _shares(one: Measurement, initial: GradientReport | None, block: str) -> Non
 
 def _words(report: GradientReport) -> None:
     error = max(b.sum_error for b in report.blocks if b.sum_error is not None)
-    st.caption(f"{t('gradients.shares_read')} {t('gradients.sum_check', error=f'{error:.1e}' if error else '0')}")
+    check = t("gradients.sum_check", error=f"{error:.1e}") if error else t("gradients.sum_exact")
+    st.caption(f"{t('gradients.shares_read')} {check}")
 
 
 def _download(one: Measurement) -> None:

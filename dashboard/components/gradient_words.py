@@ -50,7 +50,10 @@ def evidence(trend: GradientTrend, weights: float | None) -> str:
     )
     if weights is None:
         return said
-    follows = "gradients.weights_follow" if weights * trend.log_ratio > 0 else "gradients.weights_differ"
+    if abs(trend.log_ratio) < LEANING:
+        follows = "gradients.weights_too"
+    else:
+        follows = "gradients.weights_follow" if weights * trend.log_ratio > 0 else "gradients.weights_differ"
     return f"{said} {t(follows, log_ratio=signed(weights))}"
 
 

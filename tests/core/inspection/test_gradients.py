@@ -112,11 +112,64 @@ def test_layers_have_the_gradients_of_a_plain_backward_pass(build: Any, images: 
     assert report.layers[-1].part == "head"
 
 
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda n: "-".join(str(v) for v in n.values()))
+def test_the_add_and_the_direction_of_f(build: Any, images: Tensor, labels: Tensor, network: dict[str, Any], training: bool) -> None:
+    """|dL/dz| at the add, and cos(F, dL/dx) image by image, from hooks of our own."""
+    model = build(**network, dtype=DOUBLE)
+    report = measure_gradients(model, images.double(), labels, training=training)
+    model.train(training)
+    seen: dict[str, dict[str, Tensor]] = {place.name: {} for place in block_places(model)}
+    handles = []
+    for place in block_places(model):
+        for key in ("preact", "residual", "add"):
+            module = getattr(place.module, key)
+            handles.append(module.register_forward_hook(lambda m, i, o, n=place.name, k=key: seen[n].__setitem__(k, o)))
+    loss = nn.functional.cross_entropy(model(images.double().requires_grad_()).float(), labels)
+    for handle in handles:
+        handle.remove()
+    places = {place.name: place.module for place in block_places(model)}
+    for block in report.blocks:
+        found = seen[block.name]
+        at_x, at_add = torch.autograd.grad(loss, [found["preact"], found["add"]], retain_graph=True)
+        assert block.add_grad_norm == pytest.approx(float(at_add.norm()), rel=1e-10)
+        if not isinstance(places[block.name].shortcut, nn.Identity):
+            assert block.refinement is None
+            continue
+        cosines = [float((f * g).sum() / (f.norm() * g.norm())) for f, g in zip(found["residual"].detach(), at_x, strict=True)]
+        assert block.refinement == pytest.approx(sum(cosines) / len(cosines), abs=1e-10)
+
+
+def test_f_that_goes_downhill_has_a_negative_cosine(build: Any, images: Tensor, labels: Tensor) -> None:
+    """An F that is a small step against the gradient of x, whatever x is: cos(F, dL/dx) is then close to -1."""
+    model = build("resnet8", dtype=DOUBLE)
+    block = block_places(model)[0].module
+    before = measure_gradients(model, images.double(), labels).blocks[0].refinement
+    x = model.stem(images.double()).detach().requires_grad_()
+    without = block.relu(x)  # the block with F = 0
+    for stage in model.stages:
+        for other in stage:
+            without = without if other is block else other(without)
+    (uphill,) = torch.autograd.grad(nn.functional.cross_entropy(model.head(without), labels), x)
+
+    class Step(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return -1e-6 * uphill + 0 * x
+
+    block.residual = nn.Sequential(Step())
+    after = measure_gradients(model, images.double(), labels).blocks[0].refinement
+    assert before is not None
+    assert after is not None
+    assert after == pytest.approx(-1, abs=1e-3)
+    assert abs(before) < 0.5
+
+
 def test_a_plain_block_has_one_path_only(build: Any, images: Tensor, labels: Tensor) -> None:
     report = measure_gradients(build("plain8"), images, labels)
     for block in report.blocks:
         assert block.input_grad_norm > 0
         assert (block.through_residual_norm, block.through_shortcut_norm, block.share, block.cosine, block.sum_error) == (None,) * 5
+        assert (block.add_grad_norm, block.refinement) == (None, None)
 
 
 def test_a_block_that_is_switched_off_hands_everything_back_through_the_shortcut(build: Any, images: Tensor, labels: Tensor) -> None:
