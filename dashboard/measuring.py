@@ -11,13 +11,23 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
-from dashboard.loading import checkpoint_images, file_state, own_model
+from dashboard.loading import block_names, checkpoint_images, file_state, own_model
 from dashboard.state import ImageChoice
-from resnet_core.data import normalize, some_images
+from resnet_core.data import Split, normalize, some_images
 from resnet_core.errors import UserError
-from resnet_core.inspection import BlockMaps, BlockStatistics, block_maps, residual_statistics, settle_norms
+from resnet_core.inspection import (
+    BlockMaps,
+    BlockStatistics,
+    Lesion,
+    block_maps,
+    lesion_accuracies,
+    residual_statistics,
+    settle_norms,
+    swappable,
+)
 from resnet_core.runs import Checkpoint
 
+LESION_IMAGES = 500
 TIMED = 16  # images in the trial that says what more of them will cost
 
 
@@ -106,3 +116,45 @@ def _seconds_per_image(state: tuple[str, float], _checkpoint: Checkpoint) -> flo
     start = time.perf_counter()
     residual_statistics(model, noise)
     return (time.perf_counter() - start) / TIMED
+
+
+# -- lesions ----------------------------------------------------------------------------------------------------------------------
+
+
+def some_test_images(checkpoint: Checkpoint, dataset: str, count: int | None = LESION_IMAGES, *, seed: int = 0) -> Split:
+    """`count` test images drawn by `seed`; without a count, all of them."""
+    _, split = checkpoint_images(checkpoint, dataset, "test")
+    return split if count is None else split.take(some_images(len(split), count, seed))
+
+
+def lesion_of(checkpoint: Checkpoint, dataset: str, off: tuple[str, ...], order: tuple[str, ...] | None = None) -> Lesion:
+    """Accuracy on LESION_IMAGES test images without these blocks, in this order."""
+    return _lesion(file_state(checkpoint), dataset, off, order, checkpoint)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _lesion(state: tuple[str, float], dataset: str, off: tuple[str, ...], order: tuple[str, ...] | None, _checkpoint: Checkpoint) -> Lesion:
+    images = some_test_images(_checkpoint, dataset)
+    return lesion_accuracies(own_model(_checkpoint), images, _checkpoint.spec, [off], order=order)[0]
+
+
+def lesioned_probabilities(
+    checkpoint: Checkpoint, choice: ImageChoice, off: tuple[str, ...], order: tuple[str, ...] | None = None
+) -> NDArray[np.float32]:
+    """(K,) of one image without these blocks, in this order."""
+    _, split = checkpoint_images(checkpoint, choice.dataset, choice.split)
+    image = split.take(torch.tensor([choice.index]))
+    (found,) = lesion_accuracies(own_model(checkpoint), image, checkpoint.spec, [off], order=order, probabilities=True)
+    assert found.probabilities is not None
+    return found.probabilities[0]
+
+
+def swappable_blocks(checkpoint: Checkpoint) -> dict[str, tuple[str, ...]]:
+    """For each block that can change places with others, these others."""
+    return _swappable_blocks(file_state(checkpoint), checkpoint)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _swappable_blocks(state: tuple[str, float], _checkpoint: Checkpoint) -> dict[str, tuple[str, ...]]:
+    model = own_model(_checkpoint)
+    return {name: others for name in block_names(_checkpoint) if (others := swappable(model, name))}

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard.bootstrap import bootstrap
+from dashboard.components.block_panels import block_panels
 from dashboard.components.block_picker import block_picker
 from dashboard.components.distribution_view import distribution_view
 from dashboard.components.image_picker import image_picker
@@ -24,3 +25,4 @@ if checkpoint is not None:
         maps = residual_view(checkpoint, image, block)
         strip_view(checkpoint, image.dataset, block)
     distribution_view(maps)
+    block_panels(checkpoint, image)

@@ -14,6 +14,7 @@ from resnet_core.commands.describe import describe
 from resnet_core.commands.evaluate import evaluate
 from resnet_core.commands.gradients import gradients
 from resnet_core.commands.inspect import inspect
+from resnet_core.commands.lesion import lesion
 from resnet_core.commands.output import EXIT_STOPPED
 from resnet_core.commands.predict import predict
 from resnet_core.commands.runs import app as runs_app
@@ -39,6 +40,7 @@ app.command()(train)
 app.add_typer(runs_app, name="runs")
 app.command()(evaluate)
 app.command()(inspect)
+app.command()(lesion)
 app.command()(gradients)
 app.command()(predict)
 

@@ -36,6 +36,7 @@ MESSAGES: dict[str, str] = {
     "too_few_images": "{name} has {count} images in its {split} split, {need} are needed; use more images or another split.",
     "index_out_of_range": "There is no image {value} in the {split} split of {name}; it has images 0 to {last}.",
     "unknown_block": "{name} has no block {value!r}; its blocks are {choices}.",
+    "blocks_do_not_fit": "{name} takes {takes} channels and cannot follow {before}, which gives {gives}; order blocks within their stage.",
     "no_blocks": "{name} has no residual blocks; choose a ResNet or its plain twin.",
     "device_missing": "The device {value!r} is not available on this machine; choose {choices}.",
     "store_newer": "The run store {path} was written by a newer version (schema {found}, this one knows {known}); update Residual Lens.",

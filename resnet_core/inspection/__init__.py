@@ -2,7 +2,7 @@
 
 from resnet_core.inspection.effect import ChannelMeasures, PositionShares, channel_measures, inverse_root_line, position_shares
 from resnet_core.inspection.gradients import BlockGradient, GradientReport, LayerGradient, measure_gradients
-from resnet_core.inspection.lesions import Lesion, each_block, lesion_accuracies, lesioned
+from resnet_core.inspection.lesions import Lesion, each_block, lesion_accuracies, lesioned, random_blocks, swappable, swapped
 from resnet_core.inspection.recording import hooked, recorded, untouched
 from resnet_core.inspection.residual import BlockMaps, BlockStatistics, all_outputs, block_maps, residual_statistics
 from resnet_core.inspection.settling import settle_norms
@@ -13,5 +13,6 @@ __all__ = [
     "BlockGradient", "BlockMaps", "BlockStatistics", "ChannelMeasures", "PositionShares", "channel_measures", "inverse_root_line", "position_shares",
     "GradientReport", "LayerGradient", "Lesion", "all_outputs", "block_maps", "each_block",
     "hooked", "lesion_accuracies", "lesioned", "measure_gradients", "recorded", "residual_statistics", "settle_norms", "untouched",
+    "random_blocks", "swappable", "swapped",
     "GradientTrend", "UntrainedGradients", "VERDICTS", "depths_up_to", "gradient_trend", "networks_of_study", "noise_like", "untrained_gradients",
 ]  # fmt: skip

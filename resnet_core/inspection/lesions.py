@@ -2,9 +2,11 @@
 
 A lesioned block is its shortcut alone: y = relu(shortcut(x)), with the projection or zero-padding where the shape changes. A plain
 block has no shortcut; it becomes what would be option A's: the identity, or every second pixel with zeros as the new channels.
+Blocks can also run in another order, or several times, where their channels fit (Veit et al. 2016, section 4.2).
 """
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -37,11 +39,15 @@ class NoResidual(nn.Sequential):
         return torch.zeros_like(self[0](x))
 
 
+def _shape(block: ResidualBlock) -> tuple[int, int, int]:
+    """(channels of x, channels of F(x), stride)."""
+    convolutions = [m for m in block.residual if isinstance(m, nn.Conv2d)]
+    return convolutions[0].in_channels, convolutions[-1].out_channels, math.prod(m.stride[0] for m in convolutions)
+
+
 def _bypass(block: ResidualBlock) -> nn.Module:
     """From the shape of x to the shape of F(x) without a weight."""
-    convolutions = [m for m in block.residual if isinstance(m, nn.Conv2d)]
-    channels, out = convolutions[0].in_channels, convolutions[-1].out_channels
-    stride = int(np.prod([m.stride[0] for m in convolutions]))
+    channels, out, stride = _shape(block)
     return nn.Identity() if stride == 1 and channels == out else ZeroPadding(channels, out, stride)
 
 
@@ -78,6 +84,30 @@ def each_block(model: nn.Module) -> tuple[tuple[str, ...], ...]:
     return ((), *((place.name,) for place in block_places(model)))
 
 
+def random_blocks(names: Sequence[str], sizes: Sequence[int], *, draws: int, seed: int = 0) -> tuple[tuple[str, ...], ...]:
+    """`draws` different groups of each size (all of them, where there are not so many), by size, each in the order of `names`."""
+    rng, groups = np.random.default_rng(seed), []
+    for size in sizes:
+        wanted, drawn = min(draws, math.comb(len(names), size)), set[tuple[int, ...]]()
+        while len(drawn) < wanted:
+            drawn.add(tuple(sorted(rng.permutation(len(names))[:size].tolist())))
+        groups += [tuple(names[place] for place in group) for group in sorted(drawn)]
+    return tuple(groups)
+
+
+def swapped(names: Sequence[str], one: str, other: str) -> tuple[str, ...]:
+    """The order in which these two blocks have changed places."""
+    places = {one: other, other: one}
+    return tuple(places.get(name, name) for name in names)
+
+
+def swappable(model: nn.Module, name: str) -> tuple[str, ...]:
+    """The other blocks that take and give what this block does, so that the two can change places."""
+    places = block_places(model)
+    shape = _shape(find_block(model, name, model_name=type(model).__name__).module)
+    return tuple(place.name for place in places if place.name != name and _shape(place.module) == shape)
+
+
 @torch.inference_mode()
 def lesion_accuracies(
     model: nn.Module,
@@ -85,18 +115,23 @@ def lesion_accuracies(
     spec: DataSpec,
     groups: Sequence[Sequence[str]],
     *,
+    order: Sequence[str] | None = None,
     probabilities: bool = False,
-    batch_size: int = 250,
+    batch_size: int = 50,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Lesion, ...]:
     """Accuracy on the split without each group of blocks, in eval mode; an empty group is the whole network.
 
+    `order` names the blocks in the order in which they run, some perhaps more than once; without it they run as they stand. (Batches of
+    50 stay in a CPU's cache: 0.43 s for ResNet-20 on 500 MNIST images against 0.63 s in batches of 250, on one core.)
     Groups share the way up to the first block in which they differ, so a study of single blocks runs half as many blocks as one pass
     per group would. `progress(images done, of all)` is called after each batch and may raise to stop. The model is left as found, but
-    is changed meanwhile, as in `lesioned`. Raises UserError for a network without blocks, a block it lacks, or no images.
+    is changed meanwhile, as in `lesioned`. Raises UserError for a network without blocks, a block it lacks, an order in which blocks do not
+    fit, or no images.
     """
     if not block_places(model) or not isinstance(model, ResNet):
         raise UserError("no_blocks", name=type(model).__name__)
+    places = block_places(model) if order is None else _ordered(model, order)
     if len(split) == 0:
         raise UserError("out_of_range", field="count", value=0, range="at least 1")
     off = [frozenset(find_block(model, name, model_name=type(model).__name__).name for name in group) for group in groups]
@@ -105,7 +140,7 @@ def lesion_accuracies(
     with untouched(model):
         for start in range(0, len(split), batch_size):
             images = normalize(split.images[start : start + batch_size].to(device), spec)
-            for group, part in _walk(model, images, tuple(logits)):
+            for group, part in _walk(model, places, images, tuple(logits)):
                 logits[group].append(part)
             if progress is not None:
                 progress(min(start + batch_size, len(split)), len(split))
@@ -122,9 +157,25 @@ class _Fork:
     groups: tuple[frozenset[str], ...]
 
 
-def _walk(model: ResNet, images: Tensor, groups: tuple[frozenset[str], ...]) -> Iterator[tuple[frozenset[str], Tensor]]:
+def _ordered(model: nn.Module, order: Sequence[str]) -> tuple[BlockPlace, ...]:
+    """The blocks by these names; each must take the channels that the one before it gives, and the last give what the head takes."""
+    own, places = block_places(model), tuple(find_block(model, name, model_name=type(model).__name__) for name in order)
+    gives = _shape(own[0].module)[0]
+    before = "stem"
+    for place in places:
+        takes, out, _ = _shape(place.module)
+        if takes != gives:
+            raise UserError("blocks_do_not_fit", name=place.name, takes=takes, before=before, gives=gives)
+        gives, before = out, place.name
+    if gives != (takes := _shape(own[-1].module)[1]):
+        raise UserError("blocks_do_not_fit", name="head", takes=takes, before=before, gives=gives)
+    return places
+
+
+def _walk(
+    model: ResNet, places: Sequence[BlockPlace], images: Tensor, groups: tuple[frozenset[str], ...]
+) -> Iterator[tuple[frozenset[str], Tensor]]:
     """(group, its logits (B, K)) for each; few activations wait at a time, since a lesioned way is followed to its end first."""
-    places = block_places(model)
     waiting = [_Fork(cast(Tensor, model.stem(images)), 0, groups)]
     while waiting:
         fork = waiting.pop()

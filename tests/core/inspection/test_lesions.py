@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from resnet_core.data.spec import DataSpec, Split, normalize
 from resnet_core.errors import UserError
-from resnet_core.inspection import each_block, lesion_accuracies, lesioned, residual_statistics
+from resnet_core.inspection import each_block, lesion_accuracies, lesioned, random_blocks, residual_statistics, swappable, swapped
 from resnet_core.models import ResidualBlock, block_places
 
 SPEC = DataSpec(name="test", channels=1, height=12, width=12, classes=tuple("0123"), mean=(0.4,), std=(0.3,))
@@ -172,3 +172,59 @@ def test_progress_is_told_and_may_stop(build: Any, split: Split, witness: Any) -
 
     with pytest.raises(InterruptedError):
         lesion_accuracies(model, split, SPEC, each_block(model), progress=stop)
+
+
+# -- other orders -----------------------------------------------------------------------------------------------------------------
+
+
+@torch.no_grad()
+def in_order(model: Any, images: Tensor, order: tuple[str, ...], off: tuple[str, ...] = ()) -> Tensor:
+    """Logits of the blocks run one after the other by hand."""
+    modules = {place.name: place.module for place in block_places(model)}
+    x = model.stem(images)
+    for name in order:
+        x = deleted(modules[name], x) if name in off else modules[name](x)
+    return model.head(x)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "network", [{"name": "resnet20"}, {"name": "plain20"}, {"name": "resnet20", "option": "B", "version": "v2"}], ids=str
+)
+def test_blocks_run_in_the_order_that_is_given(build: Any, split: Split, network: dict[str, Any]) -> None:
+    model = build(**network)
+    names = tuple(place.name for place in block_places(model))
+    images = normalize(split.images, SPEC)
+    whole = in_order(model, images, names).softmax(1)
+    for order in (swapped(names, "stages.0.0", "stages.0.2"), (*names, names[-1], names[-1]), names[:1] + names[3:]):
+        for off in ((), ("stages.2.2",)):
+            (lesion,) = lesion_accuracies(model, split, SPEC, [off], order=order, probabilities=True)
+            expected = in_order(model, images, order, off).softmax(1)
+            assert not torch.allclose(expected, whole, atol=1e-3), "otherwise this test shows nothing"
+            assert lesion.probabilities is not None
+            assert np.allclose(lesion.probabilities, expected.numpy(), atol=1e-5)
+
+
+def test_an_order_in_which_channels_do_not_fit_says_where(build: Any, split: Split) -> None:
+    model = build("resnet14")
+    with pytest.raises(UserError, match=r"stages.1.0 takes 8 channels and cannot follow stages.1.0, which gives 16"):
+        lesion_accuracies(model, split, SPEC, [()], order=["stages.0.0", "stages.1.0", "stages.1.0"])
+    with pytest.raises(UserError, match=r"head takes 32 channels and cannot follow stages.1.0"):
+        lesion_accuracies(model, split, SPEC, [()], order=["stages.0.0", "stages.1.0"])
+
+
+def test_what_can_change_places(build: Any) -> None:
+    model = build("resnet20")
+    assert swappable(model, "stages.0.0") == ("stages.0.1", "stages.0.2")
+    assert swappable(model, "stages.1.0") == ()
+    assert swappable(model, "stages.2.1") == ("stages.2.2",)
+    assert swapped(("a", "b", "c"), "a", "c") == ("c", "b", "a")
+
+
+def test_random_groups_are_different_ones_of_each_size_and_repeatable() -> None:
+    names = tuple("abcdef")
+    groups = random_blocks(names, [1, 3, 6], draws=8, seed=4)
+    assert [len(group) for group in groups] == [1] * 6 + [3] * 8 + [6]  # there are only six groups of one, and one of all
+    assert len(set(groups)) == len(groups)
+    assert all(tuple(sorted(group)) == group for group in groups)
+    assert groups == random_blocks(names, [1, 3, 6], draws=8, seed=4)
+    assert groups != random_blocks(names, [1, 3, 6], draws=8, seed=5)

@@ -1,0 +1,125 @@
+"""Experiments below the picture of a block: closed ones cost nothing, open ones show the core's numbers, in both languages."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from dashboard.i18n import sentences
+from dashboard.measuring import LESION_IMAGES
+from resnet_core.config import DataConfig, ModelConfig, RunConfig
+from resnet_core.data import load_spec, load_split, some_images
+from resnet_core.inspection import lesion_accuracies, swapped
+from resnet_core.models import build_model
+from resnet_core.runs import find_checkpoint, load_model, save_checkpoint
+from tests.pages.conftest import OpenPage, assert_healthy
+
+PAGE = "residual-blocks"
+SPEC = load_spec(DataConfig())
+
+
+def save(path: Path, model: str) -> None:
+    config = RunConfig(model=ModelConfig(model=model, width=0.5))
+    save_checkpoint(path, build_model(config.model, SPEC, seed=1).state_dict(), config, SPEC, {"epoch": 3, "step": 9})
+
+
+@pytest.fixture(autouse=True)
+def pair(tmp_path: Path, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    monkeypatch.setattr("resnet_core.runs.opening.SHIPPED", folder)
+    for model in ("resnet14", "plain14"):
+        save(folder / f"{model}-tiny.safetensors", model)
+    return folder
+
+
+def chart(app: AppTest, column: str) -> list[dict[str, Any]]:
+    """Rows of the one Altair chart whose data have this column, such as one that holds `place` and `value`."""
+    tables = [
+        pa.ipc.open_stream(data.data.data).read_pandas().to_dict("records")
+        for element in app.get("vega_lite_chart")
+        for data in element.proto.datasets
+    ]
+    (found,) = [table for table in tables if column in table[0]]
+    return found  # type: ignore[no-any-return]
+
+
+def until_done(app: AppTest, key: str) -> None:
+    app.button(key=key).click().run()
+    end = time.monotonic() + 60
+    while any(button.key == f"{key}_stop" for button in app.button) and time.monotonic() < end:
+        time.sleep(0.2)
+        app.run()
+    assert_healthy(app)
+
+
+def expected(name: str, off: tuple[str, ...] = (), order: tuple[str, ...] | None = None) -> float:
+    found = find_checkpoint(name)
+    _, split = load_split(DataConfig(), "test")
+    images = split.take(some_images(len(split), LESION_IMAGES, 0))
+    return lesion_accuracies(load_model(found), images, found.spec, [off], order=order)[0].accuracy
+
+
+def test_a_closed_panel_measures_nothing(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.measuring.lesion_accuracies", lambda *_, **__: 1 / 0)
+    app = open_page(PAGE, run="resnet14-tiny")
+    assert_healthy(app)
+    assert not app.metric
+
+
+def test_switches_show_the_core_s_numbers_for_both_networks(open_page: OpenPage, language: str) -> None:
+    app = open_page(PAGE, language=language, run="resnet14-tiny", panel="lesion")
+    assert_healthy(app)
+    assert [metric.label for metric in app.metric] == ["ResNet-14", "Plain-14"]
+    assert [metric.value for metric in app.metric] == [f"{expected(f'{m}14-tiny'):.1%}" for m in ("resnet", "plain")]
+    assert app.metric[0].delta == sentences(language)["lesion.unchanged"]
+    app.pills(key="lesion_stage_1").set_value(["stages.0.1"]).run()
+    app.pills(key="lesion_stage_3").set_value(["stages.2.0"]).run()
+    assert_healthy(app)
+    off = ("stages.0.1", "stages.2.0")
+    for metric, name in zip(app.metric, ("resnet14-tiny", "plain14-tiny"), strict=True):
+        changed, whole = expected(name, off), expected(name)
+        assert metric.value == f"{changed:.1%}"
+        assert f"{100 * (changed - whole):+.1f}" in metric.delta
+    app.button(key="lesion_reset").click().run()
+    assert app.metric[0].delta == sentences(language)["lesion.unchanged"]
+
+
+def test_swapped_and_repeated(open_page: OpenPage) -> None:
+    app = open_page(PAGE, run="resnet14-tiny", panel="lesion")
+    app.selectbox(key="lesion_swap").set_value("stages.0.0").run()
+    app.selectbox(key="lesion_swap_with").set_value("stages.0.1").run()
+    app.number_input(key="lesion_repeat").set_value(3).run()
+    assert_healthy(app)
+    names = tuple(f"stages.{stage}.{block}" for stage in range(3) for block in range(2))
+    order = (*swapped(names, "stages.0.0", "stages.0.1"), "stages.2.1", "stages.2.1")
+    assert app.metric[0].value == f"{expected('resnet14-tiny', order=order):.1%}"
+
+
+def test_studies_on_request(open_page: OpenPage, language: str) -> None:
+    app = open_page(PAGE, language=language, run="plain14-tiny", panel="lesion")
+    until_done(app, "lesion_alone")
+    bars = {(row["network"], row["block"]): row["accuracy"] for row in chart(app, "block")}
+    assert bars[("Plain-14", "2.1")] == expected("plain14-tiny", ("stages.1.0",))
+    assert bars[("ResNet-14", "3.2")] == expected("resnet14-tiny", ("stages.2.1",))
+    assert len(bars) == 12
+
+
+def test_a_study_can_be_stopped(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slowly(*_: Any, progress: Any, **__: Any) -> None:
+        for done in range(1000):
+            progress(done, 1000)
+            time.sleep(0.02)
+
+    monkeypatch.setattr("dashboard.components.lesion_view.lesion_accuracies", slowly)
+    app = open_page(PAGE, run="resnet14-tiny", panel="lesion")
+    app.button(key="lesion_random").click().run()
+    app.button(key="lesion_random_stop").click().run()
+    time.sleep(0.3)
+    app.run()
+    assert_healthy(app)
+    assert app.button(key="lesion_random").label
+    assert "lesion_random_stop" not in [button.key for button in app.button]
