@@ -16,8 +16,10 @@ from resnet_core.commands.gradients import gradients
 from resnet_core.commands.inspect import inspect
 from resnet_core.commands.lesion import lesion
 from resnet_core.commands.output import EXIT_STOPPED
+from resnet_core.commands.paths import paths
 from resnet_core.commands.predict import predict
 from resnet_core.commands.runs import app as runs_app
+from resnet_core.commands.shatter import shatter
 from resnet_core.commands.train import train
 from resnet_core.errors import UserError
 
@@ -42,6 +44,8 @@ app.command()(evaluate)
 app.command()(inspect)
 app.command()(lesion)
 app.command()(gradients)
+app.command()(paths)
+app.command()(shatter)
 app.command()(predict)
 
 

@@ -3,9 +3,19 @@
 from resnet_core.inspection.effect import ChannelMeasures, PositionShares, channel_measures, inverse_root_line, position_shares
 from resnet_core.inspection.gradients import BlockGradient, GradientReport, LayerGradient, measure_gradients
 from resnet_core.inspection.lesions import Lesion, each_block, lesion_accuracies, lesioned, random_blocks, swappable, swapped
+from resnet_core.inspection.paths import PathLength, PathReport, measure_paths, path_passes
 from resnet_core.inspection.recording import hooked, recorded, untouched
 from resnet_core.inspection.residual import BlockMaps, BlockStatistics, all_outputs, block_maps, residual_statistics
 from resnet_core.inspection.settling import settle_norms
+from resnet_core.inspection.shatter import (
+    SETTLED_ON,
+    LineGradients,
+    ToyGradients,
+    autocorrelation,
+    line_gradients,
+    noise_autocorrelation,
+    toy_gradients,
+)
 from resnet_core.inspection.trend import VERDICTS, GradientTrend, gradient_trend
 from resnet_core.inspection.untrained import UntrainedGradients, depths_up_to, networks_of_study, noise_like, untrained_gradients
 
@@ -15,4 +25,6 @@ __all__ = [
     "hooked", "lesion_accuracies", "lesioned", "measure_gradients", "recorded", "residual_statistics", "settle_norms", "untouched",
     "random_blocks", "swappable", "swapped",
     "GradientTrend", "UntrainedGradients", "VERDICTS", "depths_up_to", "gradient_trend", "networks_of_study", "noise_like", "untrained_gradients",
+    "PathLength", "PathReport", "measure_paths", "path_passes",
+    "LineGradients", "SETTLED_ON", "ToyGradients", "autocorrelation", "line_gradients", "noise_autocorrelation", "toy_gradients",
 ]  # fmt: skip
