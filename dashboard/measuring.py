@@ -4,6 +4,7 @@ The numbers are resnet_core's; here they only get a copy of the network of their
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,15 +12,18 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
-from dashboard.loading import block_names, checkpoint_images, file_state, own_model
+from dashboard.loading import block_names, checkpoint_images, file_state, images_for, own_model
 from dashboard.state import ImageChoice
 from resnet_core.data import Split, normalize, some_images
 from resnet_core.errors import UserError
 from resnet_core.inspection import (
     BlockMaps,
     BlockStatistics,
+    DecisionReport,
     Lesion,
+    Probe,
     block_maps,
+    decisions,
     lesion_accuracies,
     residual_statistics,
     settle_norms,
@@ -28,6 +32,7 @@ from resnet_core.inspection import (
 from resnet_core.runs import Checkpoint
 
 LESION_IMAGES = 500
+PROBE_IMAGES = 2000
 TIMED = 16  # images in the trial that says what more of them will cost
 
 
@@ -158,3 +163,18 @@ def swappable_blocks(checkpoint: Checkpoint) -> dict[str, tuple[str, ...]]:
 def _swappable_blocks(state: tuple[str, float], _checkpoint: Checkpoint) -> dict[str, tuple[str, ...]]:
     model = own_model(_checkpoint)
     return {name: others for name in block_names(_checkpoint) if (others := swappable(model, name))}
+
+
+# -- decisions --------------------------------------------------------------------------------------------------------------------
+
+
+def probe_images(checkpoint: Checkpoint) -> Split:
+    """PROBE_IMAGES training images for the probes of a checkpoint."""
+    _, split = checkpoint_images(checkpoint, images_for(checkpoint), "train")
+    return split.take(some_images(len(split), PROBE_IMAGES, 0))
+
+
+def decision_of(checkpoint: Checkpoint, choice: ImageChoice, probes: Mapping[str, Probe]) -> DecisionReport:
+    """How the answer to one image forms, read with these probes."""
+    _, split = checkpoint_images(checkpoint, choice.dataset, choice.split)
+    return decisions(own_model(checkpoint), split.take(torch.tensor([choice.index])), checkpoint.spec, probes)

@@ -18,6 +18,7 @@ from resnet_core.commands.lesion import lesion
 from resnet_core.commands.output import EXIT_STOPPED
 from resnet_core.commands.paths import paths
 from resnet_core.commands.predict import predict
+from resnet_core.commands.probe import probe
 from resnet_core.commands.runs import app as runs_app
 from resnet_core.commands.shatter import shatter
 from resnet_core.commands.train import train
@@ -44,6 +45,7 @@ app.command()(evaluate)
 app.command()(inspect)
 app.command()(lesion)
 app.command()(gradients)
+app.command()(probe)
 app.command()(paths)
 app.command()(shatter)
 app.command()(predict)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard.bootstrap import guarded
+from dashboard.components.decision_view import decision_view
 from dashboard.components.lesion_view import lesion_view
 from dashboard.i18n import t
 from dashboard.state import ImageChoice
@@ -22,6 +23,7 @@ class _Panel:
 
 PANELS = {
     "lesion": _Panel(title="lesion.title", lead="lesion.lead", icon=":material/power_settings_new:", show=lesion_view),
+    "decision": _Panel(title="decision.title", lead="decision.lead", icon=":material/psychology:", show=decision_view),
 }
 
 

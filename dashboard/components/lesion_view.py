@@ -12,7 +12,7 @@ from dashboard.charts.lesions import Band, NetworkValues, accuracy_bars, class_c
 from dashboard.charts.theme import network_style
 from dashboard.components.background_job import Progress, Work, background_job
 from dashboard.components.formats import percent
-from dashboard.components.names import block_label, network_label
+from dashboard.components.names import block_label, network_label, short_block
 from dashboard.i18n import t
 from dashboard.loading import block_names, file_state, find_twin, own_model
 from dashboard.measuring import (
@@ -238,7 +238,11 @@ def _each_alone(networks: Sequence[Checkpoint], dataset: str) -> None:
         for network, (whole, *lesions) in zip(networks, found, strict=True)
     ]
     chart = accuracy_bars(
-        [_short(name) for name in names], values, chance=_chance(networks[0]), x_title=t("lesion.block_axis"), y_title=t("lesion.accuracy")
+        [short_block(name) for name in names],
+        values,
+        chance=_chance(networks[0]),
+        x_title=t("lesion.block_axis"),
+        y_title=t("lesion.accuracy"),
     )
     st.altair_chart(chart, key="lesion_alone_chart", alt=t("lesion.alone_title"))
     st.caption(t("lesion.alone_read", count=len(images[0]), chance=percent(_chance(networks[0]), 0)))
@@ -284,8 +288,3 @@ def _seconds(networks: Sequence[Checkpoint], images: int, passes: float) -> floa
 
 def _chance(checkpoint: Checkpoint) -> float:
     return 1 / len(checkpoint.spec.classes)
-
-
-def _short(name: str) -> str:
-    """`stages.1.0` is 2.1: stage and block."""
-    return ".".join(map(str, place_of(name)))

@@ -18,6 +18,11 @@ def block_label(name: str) -> str:
     return t("pick.block_name", stage=stage, block=block)
 
 
+def short_block(name: str) -> str:
+    """`stages.1.0` is 2.1: stage and block, for axes."""
+    return ".".join(map(str, place_of(name)))
+
+
 def checkpoint_label(which: str) -> str:
     """`first`, `epoch-3`, `last`, `best`: the checkpoints that a run keeps."""
     words = {"first": t("pick.first"), "last": t("pick.last"), "best": t("pick.best")}

@@ -1,5 +1,6 @@
 """What is measured inside a network; whoever looks leaves it as found."""
 
+from resnet_core.inspection.decision import BlockDecision, DecisionReport, Probe, decided_at, decisions, fit_probe, fit_probes, ridge
 from resnet_core.inspection.effect import ChannelMeasures, PositionShares, channel_measures, inverse_root_line, position_shares
 from resnet_core.inspection.gradients import BlockGradient, GradientReport, LayerGradient, measure_gradients
 from resnet_core.inspection.lesions import Lesion, each_block, lesion_accuracies, lesioned, random_blocks, swappable, swapped
@@ -24,6 +25,7 @@ __all__ = [
     "GradientReport", "LayerGradient", "Lesion", "all_outputs", "block_maps", "each_block",
     "hooked", "lesion_accuracies", "lesioned", "measure_gradients", "recorded", "residual_statistics", "settle_norms", "untouched",
     "random_blocks", "swappable", "swapped",
+    "BlockDecision", "DecisionReport", "Probe", "decided_at", "decisions", "fit_probe", "fit_probes", "ridge",
     "GradientTrend", "UntrainedGradients", "VERDICTS", "depths_up_to", "gradient_trend", "networks_of_study", "noise_like", "untrained_gradients",
     "PathLength", "PathReport", "measure_paths", "path_passes",
     "LineGradients", "SETTLED_ON", "ToyGradients", "autocorrelation", "line_gradients", "noise_autocorrelation", "toy_gradients",

@@ -6,13 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
 from dashboard.i18n import sentences
-from dashboard.measuring import LESION_IMAGES
+from dashboard.measuring import LESION_IMAGES, PROBE_IMAGES
 from resnet_core.config import DataConfig, ModelConfig, RunConfig
 from resnet_core.data import load_spec, load_split, some_images
-from resnet_core.inspection import lesion_accuracies, swapped
+from resnet_core.inspection import decisions, fit_probes, lesion_accuracies, swapped
 from resnet_core.models import build_model
 from resnet_core.runs import find_checkpoint, load_model, save_checkpoint
 from tests.pages.conftest import OpenPage, assert_healthy
@@ -123,3 +124,28 @@ def test_a_study_can_be_stopped(open_page: OpenPage, monkeypatch: pytest.MonkeyP
     assert_healthy(app)
     assert app.button(key="lesion_random").label
     assert "lesion_random_stop" not in [button.key for button in app.button]
+
+
+# -- decisions --------------------------------------------------------------------------------------------------------------------
+
+
+def test_decisions_are_the_core_s(open_page: OpenPage, language: str) -> None:
+    app = open_page(PAGE, language=language, run="resnet14-tiny", image="mnist-mini:test:7", panel="decision")
+    until_done(app, "decision_start")
+    found, test = find_checkpoint("resnet14-tiny"), load_split(DataConfig(), "test")[1]
+    training = load_split(DataConfig(), "train")[1]
+    probes = fit_probes(load_model(found), training.take(some_images(len(training), PROBE_IMAGES, 0)), SPEC)
+    whole = decisions(load_model(found), test.take(some_images(len(test), LESION_IMAGES, 0)), SPEC, probes)
+    read = {(row["network"], row["block"]): row["read"] for row in chart(app, "read")}
+    assert [read[("ResNet-14", f"{b.stage}.{b.block}")] for b in whole.blocks] == [b.accuracy for b in whole.blocks]
+    assert {network for network, _ in read} == {"ResNet-14", "Plain-14"}
+    one = decisions(load_model(found), test.take(torch.tensor([7])), SPEC, probes)
+    bars = chart(app, "final")
+    final = one.answers[0, -1]
+    assert [row["final"] for row in bars] == pytest.approx(one.probabilities[0, :, final].tolist(), abs=1e-6)
+    assert [row["decided"] for row in bars].index(True) == one.decided[0]
+    words, decided = sentences(language), whole.decided < len(whole.blocks) - 1
+    said = words["decision.set_read"].format(
+        network="ResNet-14", early=f"{100 * decided.mean():.0f}%", lost=whole.right_then_wrong, count=LESION_IMAGES
+    )
+    assert any(said in caption.value for caption in app.caption)
