@@ -21,15 +21,10 @@ class Band:
 
 def ratio_chart(bands: Sequence[Band], *, x_title: str, y_title: str, limits: Sequence[float], height: int = 300) -> alt.LayerChart:
     """log10(first block / last block) by depth; dotted lines at 0 and at the thresholds."""
-    lines = pd.DataFrame({"y": [0.0, *limits], "dash": [0, *(1 for _ in limits)]})
-    rules = (
-        alt.Chart(lines)
-        .mark_rule(color=REFERENCE)
-        .encode(y="y:Q", strokeDash=alt.StrokeDash("dash:O", scale=alt.Scale(domain=[0, 1], range=[[1, 0], [2, 4]]), legend=None))
-    )
+    behind = [_rule([0.0], dash=[1, 0]), _rule(limits, dash=[2, 4])]
     return _chart(
         bands,
-        rules,
+        behind,
         x=alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False, zero=False, padding=12)),
         y_title=y_title,
         log=False,
@@ -37,13 +32,17 @@ def ratio_chart(bands: Sequence[Band], *, x_title: str, y_title: str, limits: Se
     )
 
 
+def _rule(values: Sequence[float], *, dash: Sequence[int]) -> alt.Chart:
+    return alt.Chart(pd.DataFrame({"y": list(values)})).mark_rule(color=REFERENCE, strokeDash=list(dash)).encode(y="y:Q")
+
+
 def depth_norms_chart(bands: Sequence[Band], *, x_title: str, y_title: str, height: int = 300) -> alt.LayerChart:
     """The norm at every block's input on a logarithmic axis."""
     x = alt.X("x:Q", title=x_title, scale=alt.Scale(nice=False, zero=False), axis=alt.Axis(tickMinStep=1, grid=False))
-    return _chart(bands, None, x=x, y_title=y_title, log=True, height=height)
+    return _chart(bands, [], x=x, y_title=y_title, log=True, height=height)
 
 
-def _chart(bands: Sequence[Band], behind: alt.Chart | None, *, x: alt.X, y_title: str, log: bool, height: int) -> alt.LayerChart:
+def _chart(bands: Sequence[Band], behind: Sequence[alt.Chart], *, x: alt.X, y_title: str, log: bool, height: int) -> alt.LayerChart:
     """A line through the middle seed, a band from the lowest to the highest."""
     rows = [
         {"name": band.name, "x": place, "low": min(values), "middle": sorted(values)[len(values) // 2], "high": max(values)}
@@ -54,7 +53,12 @@ def _chart(bands: Sequence[Band], behind: alt.Chart | None, *, x: alt.X, y_title
     data = pd.DataFrame(rows, columns=["name", "x", "low", "middle", "high"])
     names = [band.name for band in bands]
     scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=True)
-    axis = alt.Axis(format="~g", tickCount=5) if log else alt.Axis(labelExpr="(datum.value > 0 ? '+' : '') + datum.label", tickMinStep=1)
+    wide = not data.empty and data["high"].max() > 1e4 * data["low"].min()
+    axis = (
+        alt.Axis(format=".0e" if wide else "~g", tickCount=5)
+        if log
+        else alt.Axis(labelExpr="(datum.value > 0 ? '+' : '') + datum.label", tickMinStep=1)
+    )
     color = alt.Color(
         "name:N",
         title=None,
@@ -73,4 +77,4 @@ def _chart(bands: Sequence[Band], behind: alt.Chart | None, *, x: alt.X, y_title
     y = alt.Y("middle:Q", title=y_title, scale=scale, axis=axis)
     line = base.mark_line(strokeWidth=2).encode(x=x, y=y, color=color, strokeDash=dash)
     points = base.mark_point(size=26, filled=True, opacity=1).encode(x=x, y=y, color=color, tooltip=tooltip)
-    return alt.layer(*([behind] if behind is not None else []), area, line, points).properties(height=height)
+    return alt.layer(*behind, area, line, points).properties(height=height)

@@ -105,38 +105,37 @@ def _seconds_per_layer(config: ModelConfig) -> float:
 def _studied(config: ModelConfig, depth: int, source: str) -> list[UntrainedGradients] | None:
     """Every network of the study: known ones at once, cheap ones at once too, the others in a thread after a click."""
     networks = networks_of_study(config, depths=depths_up_to(depth))
-    known = _known(source)
-    missing = [network for network in networks if network not in known]
+    missing = [network for network in networks if network not in _known(source)]
     seconds = sum(get_entry(one.model).depth for one, _ in missing) * _seconds_per_layer(config) if missing else 0.0
-    if missing and seconds <= AT_ONCE and finished_job(config, depth, source) is None:
+    if seconds <= AT_ONCE or not missing:
         with st.spinner(t("gradients.depth_measuring", count=len(missing))):
-            _work(missing, source)(lambda done, total: None)
-        missing = []
-    if not missing:
-        return [known[network] for network in networks]
-    st.caption(t("gradients.depth_cost", count=len(missing), time=duration(max(1, seconds))))
-    found = background_job(
+            return _work(networks, source)(lambda done, total: None)
+    if finished_job(config, depth, source) is None:
+        st.caption(t("gradients.depth_cost", count=len(missing), time=duration(max(1, seconds))))
+    return background_job(
         config,
         depth,
         source,
-        prepare=lambda: _work(missing, source),
+        prepare=lambda: _work(networks, source),
         label=t("gradients.depth_job", depth=depth),
         seconds=seconds,
         key="depth_start",
     )
-    return None if found is None else [known[network] for network in networks]
 
 
-def _work(missing: Sequence[tuple[ModelConfig, int]], source: str) -> Work:
+def _work(networks: Sequence[tuple[ModelConfig, int]], source: str) -> Work:
     known, (spec, split) = _known(source), _images(source)
     if len(known) > MOST_KNOWN:
         known.clear()
 
-    def work(progress: Progress) -> bool:
-        for done, (config, seed) in enumerate(missing):
-            progress(done, len(missing))
-            known[config, seed] = untrained_gradients(config, spec, split, count=COUNT, seed=seed)
-        return True
+    def work(progress: Progress) -> list[UntrainedGradients]:
+        found = []
+        for done, (config, seed) in enumerate(networks):
+            progress(done, len(networks))
+            one = known.get((config, seed)) or untrained_gradients(config, spec, split, count=COUNT, seed=seed)
+            known[config, seed] = one
+            found.append(one)
+        return found
 
     return work
 
@@ -163,7 +162,7 @@ def _show(found: Sequence[UntrainedGradients], depth: int) -> None:
     for place, family in zip(st.columns(len(FAMILIES), gap="medium"), FAMILIES, strict=True):
         with place, st.container(border=True, gap="xsmall"):
             _words(family, depth, [one for one in found if (one.family, one.depth) == (family, depth)])
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+    with st.container(horizontal=True, wrap=False, gap="small"):
         st.download_button(
             "",
             data=lambda: _csv(found),

@@ -22,7 +22,7 @@ CHOSEN = "gradient_run"
 def history_view(checkpoint: Checkpoint) -> None:
     """The chosen network's run, or another one that has steps; with it, the others of its experiment."""
     st.subheader(t("gradients.history_title"), anchor=False)
-    runs = {run.run: run for run in store().runs() if run.step}
+    runs = {run.run: run for run in store().runs() if run.step or _is_going_on(run)}
     own = checkpoint.name.partition("@")[0]
     if checkpoint.name in shipped_names():
         st.caption(t("gradients.history_shipped", name=checkpoint.name))
@@ -30,7 +30,7 @@ def history_view(checkpoint: Checkpoint) -> None:
         st.caption(t("gradients.history_none"))
         return
     if st.session_state.get(CHOSEN) not in runs:
-        st.session_state[CHOSEN] = own if own in runs else next((key for key, run in runs.items() if run.is_active), next(iter(runs)))
+        st.session_state[CHOSEN] = own if own in runs else next((key for key, run in runs.items() if _is_going_on(run)), next(iter(runs)))
     elif own in runs and st.session_state.get(f"{CHOSEN}_of") != own:
         st.session_state[CHOSEN] = own  # another network was chosen above: its run is shown
     st.session_state[f"{CHOSEN}_of"] = own
@@ -46,17 +46,21 @@ def history_view(checkpoint: Checkpoint) -> None:
             key="gradient_history_csv",
             on_click="ignore",
         )
-    going_on = any(run.is_active for run in store().pair_of(runs[name]))
+    going_on = any(_is_going_on(run) for run in store().pair_of(runs[name]))
 
     @st.fragment(run_every=TICK if going_on else None)
     def panel() -> None:
         with guarded():
-            members = [run for run in store().pair_of(store().run(name)) if run.step]
-            _show(members)
-            if going_on and not any(run.is_active for run in members):
+            members = store().pair_of(store().run(name))
+            _show([run for run in members if run.step])
+            if going_on and not any(_is_going_on(run) for run in members):
                 st.rerun()
 
     panel()
+
+
+def _is_going_on(run: Run) -> bool:
+    return run.is_active or run.status == "queued"
 
 
 def _title(run: Run) -> str:
@@ -66,6 +70,9 @@ def _title(run: Run) -> str:
 
 def _show(members: Sequence[Run]) -> None:
     """One heatmap per network of the experiment, on one scale of colours."""
+    if not members:
+        st.caption(t("gradients.history_waiting"))
+        return
     found = [(run, steps_of(run)) for run in members]
     tables = [binned_norms(steps.step, steps.gradient_norms) for _, steps in found]
     limits = common_limits(tables)

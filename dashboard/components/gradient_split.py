@@ -29,7 +29,9 @@ def gradient_split(measured: Sequence[Measurement], batch: Batch, block: str) ->
         if residual is not None:
             _download(residual)
     if not chosen.has_split:
-        st.info(t("gradients.split_plain", network=network_label(chosen.member.model_name)), icon=":material/info:")
+        said = t("gradients.split_plain", network=network_label(chosen.member.model_name))
+        twin = "" if residual is None else t("gradients.split_twin", network=residual.member.label)
+        st.info(f"{said} {twin}", icon=":material/info:")
     if residual is None:
         return
     checkpoint = residual.member.checkpoint

@@ -218,6 +218,16 @@ def test_the_norms_of_every_step_are_a_heatmap_per_network(open_page: OpenPage, 
     assert sentences(language)["gradients.history_read"] in texts(app)
 
 
+def test_a_run_without_a_step_yet_is_waited_for(open_page: OpenPage, shipped: Path, language: str) -> None:
+    save(shipped / "resnet8-alone.safetensors", "resnet8")
+    Store().create(RunConfig(model=ModelConfig(model="resnet8", width=0.5)), "cpu", name="mine")
+    app = open_page(PAGE, language=language)
+    assert_healthy(app)
+    words = sentences(language)
+    assert words["gradients.history_waiting"] in texts(app)
+    assert words["gradients.history_none"] not in texts(app)
+
+
 # -- before training, by depth ----------------------------------------------------------------------------------------------------
 
 

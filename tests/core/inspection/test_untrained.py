@@ -1,6 +1,7 @@
 """Gradients by depth before training: the known numbers loosely, and our hooks against hooks written here exactly."""
 
 import math
+from functools import cache
 from statistics import median
 
 import pytest
@@ -17,6 +18,7 @@ from resnet_core.models import block_places, build_model
 SPEC, SPLIT = load_split(DataConfig(), "train")
 
 
+@cache
 def measured(model: str, *, seed: int = 0, **settings: object) -> UntrainedGradients:
     return untrained_gradients(ModelConfig(model=model, **settings), SPEC, SPLIT, seed=seed)  # type: ignore[arg-type]
 

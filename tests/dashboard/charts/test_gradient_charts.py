@@ -136,8 +136,7 @@ def test_bands_reach_from_the_lowest_to_the_highest_seed() -> None:
     tables = [pd.DataFrame(rows) for rows in spec["datasets"].values()]
     (drawn,) = [table for table in tables if "middle" in table]
     assert drawn[["x", "low", "middle", "high"]].values.tolist()[:2] == [[8, 0.1, 0.2, 0.3], [20, 1.0, 2.0, 3.0]]
-    (lines,) = [table for table in tables if "middle" not in table]
-    assert lines["y"].tolist() == [0, -1, 1]
+    assert sorted(table["y"].tolist() for table in tables if "middle" not in table) == [[-1, 1], [0]]
     zero = [Band(name="plain", style=network_style("plain"), points={1: [0.0, 1.0, 1.0], 2: [1.0, 1.0, 1.0]})]
     spec = depth_norms_chart(zero, x_title="block", y_title="norm").to_dict()
     (rows,) = spec["datasets"].values()
