@@ -11,6 +11,7 @@ from resnet_core.runs import Run, Store
 from tests.browser.conftest import PATIENCE, Server, start_server
 
 OBEYED = 10.0  # seconds from the click to the store: the promise is 2, on a machine that runs neither a browser nor a suite of tests
+STARTED = 100  # seconds: a process, torch, data, and two timed steps of each precision, beside everything else that a suite does
 STEPS = re.compile(r"step ([\d,]+) of ([\d,]+)")
 
 
@@ -22,7 +23,7 @@ def begin(server: Server, page: Page) -> Run:
     """Open Train, press Start with what the form offers, wait for the first steps."""
     page.goto(server.link("train"))
     button(page, "start").click()
-    expect(page.locator(".st-key-train_progress")).to_contain_text(STEPS)
+    expect(page.locator(".st-key-train_progress")).to_contain_text(STEPS, timeout=STARTED * 1000)
     return until(Store(server.runs), lambda run: run.step > 0)
 
 
