@@ -94,7 +94,12 @@ def accuracy_lines(
     x = alt.X("block:N", title=x_title, sort=list(blocks), axis=alt.Axis(labelAngle=0 if len(blocks) <= 20 else -90))
     y = alt.Y("read:Q", title=y_title, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5))
     colors = alt.Scale(domain=names, range=[line.style.color for line in lines])
-    color = alt.Color("network:N", title=None, scale=colors, legend=alt.Legend(orient="top") if len(names) > 1 else None)
+    color = alt.Color(
+        "network:N",
+        title=None,
+        scale=colors,
+        legend=alt.Legend(orient="top", symbolType="stroke", symbolStrokeWidth=3) if len(names) > 1 else None,
+    )
     tooltip = [
         alt.Tooltip("network:N", title=" "),
         alt.Tooltip("block:N", title=x_title),

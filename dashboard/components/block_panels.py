@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard.bootstrap import guarded
 from dashboard.components.decision_view import decision_view
 from dashboard.components.lesion_view import lesion_view
+from dashboard.components.verdict_view import verdict_view
 from dashboard.i18n import t
 from dashboard.state import ImageChoice
 from resnet_core.runs import Checkpoint
@@ -24,6 +25,7 @@ class _Panel:
 PANELS = {
     "lesion": _Panel(title="lesion.title", lead="lesion.lead", icon=":material/power_settings_new:", show=lesion_view),
     "decision": _Panel(title="decision.title", lead="decision.lead", icon=":material/psychology:", show=decision_view),
+    "verdict": _Panel(title="verdict.title", lead="verdict.lead", icon=":material/stethoscope:", show=verdict_view),
 }
 
 

@@ -19,6 +19,7 @@ from resnet_core.inspection.shatter import (
 )
 from resnet_core.inspection.trend import VERDICTS, GradientTrend, gradient_trend
 from resnet_core.inspection.untrained import UntrainedGradients, depths_up_to, networks_of_study, noise_like, untrained_gradients
+from resnet_core.inspection.verdicts import FINDINGS, BlockEvidence, Finding, NetworkEvidence, examine, judge
 
 __all__ = [
     "BlockGradient", "BlockMaps", "BlockStatistics", "ChannelMeasures", "PositionShares", "channel_measures", "inverse_root_line", "position_shares",
@@ -26,6 +27,7 @@ __all__ = [
     "hooked", "lesion_accuracies", "lesioned", "measure_gradients", "recorded", "residual_statistics", "settle_norms", "untouched",
     "random_blocks", "swappable", "swapped",
     "BlockDecision", "DecisionReport", "Probe", "decided_at", "decisions", "fit_probe", "fit_probes", "ridge",
+    "BlockEvidence", "FINDINGS", "Finding", "NetworkEvidence", "examine", "judge",
     "GradientTrend", "UntrainedGradients", "VERDICTS", "depths_up_to", "gradient_trend", "networks_of_study", "noise_like", "untrained_gradients",
     "PathLength", "PathReport", "measure_paths", "path_passes",
     "LineGradients", "SETTLED_ON", "ToyGradients", "autocorrelation", "line_gradients", "noise_autocorrelation", "toy_gradients",
