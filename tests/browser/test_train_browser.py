@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from resnet_core.runs import Run, Store
 from tests.browser.conftest import PATIENCE, Server, start_server
 
+pytestmark = pytest.mark.timeout(300)  # several starts and ends of trainings in one test
 OBEYED = 10.0  # seconds from the click to the store: the promise is 2, on a machine that runs neither a browser nor a suite of tests
 STARTED = 100  # seconds: a process, torch, data, and two timed steps of each precision, beside everything else that a suite does
 STEPS = re.compile(r"step ([\d,]+) of ([\d,]+)")
