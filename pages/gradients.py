@@ -9,8 +9,13 @@ from dashboard.components.gradient_depth import depth_view
 from dashboard.components.gradient_history import history_view
 from dashboard.components.gradient_split import gradient_split
 from dashboard.components.gradient_view import gradient_view
+from dashboard.components.paths_view import paths_view
 from dashboard.components.run_picker import run_picker
+from dashboard.components.shatter_view import shatter_view
+from dashboard.i18n import t
 from dashboard.loading import has_blocks
+
+FURTHER = {"paths": paths_view, "shatter": shatter_view}  # only the chosen one is measured
 
 bootstrap("gradients")
 networks, blocks, batches = st.columns([2.2, 1, 1.4])
@@ -29,3 +34,15 @@ if checkpoint is not None:
         history_view(checkpoint)
 with guarded():
     depth_view()
+if checkpoint is not None:
+    with guarded():
+        st.subheader(t("gradients.further"), anchor=False)
+        chosen = st.segmented_control(
+            t("gradients.further"),
+            list(FURTHER),
+            format_func=lambda option: t(f"{option}.title"),
+            key="gradient_further",
+            label_visibility="collapsed",
+        )
+        if chosen is not None:
+            FURTHER[chosen](checkpoint)

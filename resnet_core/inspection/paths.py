@@ -57,6 +57,11 @@ class PathReport:
     factor: float
     lengths: tuple[PathLength, ...]
 
+    @property
+    def mean_length(self) -> float:
+        """Of the paths weighted by what they add to the gradient; counted alone, it is half of the blocks."""
+        return sum(line.length * line.part for line in self.lengths)
+
 
 def measure_paths(
     model: nn.Module,
