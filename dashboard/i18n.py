@@ -21,6 +21,7 @@ LOCALES = Path(__file__).parent / "locales"
 PHRASES = {
     "data set": "phrase.data_set",
     "network": "phrase.network",
+    "benchmark": "phrase.benchmark",
     "a whole number": "phrase.whole_number",
     "a number": "phrase.number",
     "true or false": "phrase.true_or_false",

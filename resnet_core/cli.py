@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import typer
 
+from resnet_core.commands.bench import bench
 from resnet_core.commands.data import app as data_app
 from resnet_core.commands.describe import describe
 from resnet_core.commands.evaluate import evaluate
@@ -49,6 +50,7 @@ app.command()(probe)
 app.command()(paths)
 app.command()(shatter)
 app.command()(predict)
+app.command()(bench)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
