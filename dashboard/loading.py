@@ -78,14 +78,15 @@ def has_shortcuts(checkpoint: Checkpoint) -> bool:
 
 def find_twin(checkpoint: Checkpoint) -> Checkpoint | None:
     """The trained network that differs in nothing but its shortcuts: of the same experiment, else a shipped one, else the newest run's."""
-    run = checkpoint.name.partition("@")[0]
+    model, run = twin_config(checkpoint.config.model), checkpoint.name.partition("@")[0]
     runs = store().runs()
     pair = next((r.pair for r in runs if r.run == run), None)
-    own = [r.run for r in runs if pair is not None and r.pair == pair]
-    for name in dict.fromkeys([*own, *shipped_names(), *(r.run for r in runs)]):
+    alike = [r for r in runs if r.config.model == model]
+    own = [r.run for r in alike if pair is not None and r.pair == pair]
+    for name in dict.fromkeys([*own, *shipped_names(), *(r.run for r in alike)]):
         try:
             found = open_checkpoint(name)
-            if found.config.model == twin_config(checkpoint.config.model) and found.spec == checkpoint.spec:
+            if found.config.model == model and found.spec == checkpoint.spec:
                 require_whole(found)
                 return found
         except UserError:  # it has no weights yet, or is damaged: the pages that show it say so

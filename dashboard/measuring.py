@@ -126,8 +126,8 @@ def _seconds_per_image(state: tuple[str, float], _checkpoint: Checkpoint) -> flo
 # -- lesions ----------------------------------------------------------------------------------------------------------------------
 
 
-def some_test_images(checkpoint: Checkpoint, dataset: str, count: int | None = LESION_IMAGES, *, seed: int = 0) -> Split:
-    """`count` test images drawn by `seed`; without a count, all of them."""
+def some_test_images(checkpoint: Checkpoint, dataset: str, count: int | None, *, seed: int = 0) -> Split:
+    """`count` test images drawn by `seed`; all of them for None."""
     _, split = checkpoint_images(checkpoint, dataset, "test")
     return split if count is None else split.take(some_images(len(split), count, seed))
 
@@ -139,7 +139,7 @@ def lesion_of(checkpoint: Checkpoint, dataset: str, off: tuple[str, ...], order:
 
 @st.cache_data(max_entries=512, show_spinner=False)
 def _lesion(state: tuple[str, float], dataset: str, off: tuple[str, ...], order: tuple[str, ...] | None, _checkpoint: Checkpoint) -> Lesion:
-    images = some_test_images(_checkpoint, dataset)
+    images = some_test_images(_checkpoint, dataset, LESION_IMAGES)
     return lesion_accuracies(own_model(_checkpoint), images, _checkpoint.spec, [off], order=order)[0]
 
 

@@ -34,16 +34,16 @@ class Band:
 def class_change_bars(
     classes: Sequence[str], networks: Sequence[NetworkValues], *, x_title: str, y_title: str, height: int = 200
 ) -> alt.LayerChart:
-    """Change of each class's accuracy in points (shares), one bar per network; a class without images has none."""
+    """Change of each class's accuracy in points, one bar per network; a class without images has none."""
     chart = _bars(
         classes,
         networks,
         names=("class", "change"),
         x_title=x_title,
         y_title=y_title,
-        y_format="+.0%",
-        tooltip_format="+.1%",
-        domain=[-1, 0.25],
+        y_format="+d",
+        tooltip_format="+.1f",
+        domain=[-100, 25],
     )
     return _layered([chart, _rule(0.0)], height)
 
@@ -73,7 +73,10 @@ def loss_bands(bands: Sequence[Band], *, chance: float, x_title: str, y_title: s
     )
     names = [band.name for band in bands]
     color = alt.Color(
-        "network:N", title=None, scale=alt.Scale(domain=names, range=[b.style.color for b in bands]), legend=alt.Legend(orient="top")
+        "network:N",
+        title=None,
+        scale=alt.Scale(domain=names, range=[b.style.color for b in bands]),
+        legend=alt.Legend(orient="top", symbolType="stroke", symbolStrokeWidth=3),
     )
     dashes = [list(band.style.dash) or [1, 0] for band in bands]
     dash = alt.StrokeDash("network:N", scale=alt.Scale(domain=names, range=dashes), legend=None)

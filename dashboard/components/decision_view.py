@@ -50,7 +50,7 @@ def decision_view(checkpoint: Checkpoint, image: ImageChoice) -> None:
 
 def _study(networks: Sequence[Checkpoint], dataset: str) -> Work:
     """For each network the probes of its training images and what they and the head read on the test images."""
-    prepared = [(n, own_model(n), probe_images(n), some_test_images(n, dataset)) for n in networks]
+    prepared = [(n, own_model(n), probe_images(n), some_test_images(n, dataset, LESION_IMAGES)) for n in networks]
     total = sum(len(training) + len(test) for _, _, training, test in prepared)
 
     def work(progress: Progress) -> list[Studied]:

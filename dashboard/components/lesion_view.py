@@ -54,10 +54,13 @@ def lesion_view(checkpoint: Checkpoint, image: ImageChoice) -> None:
     change = _Change(off=off, order=order)
     numbers, answers, classes = st.columns([1, 1.6, 1.6], gap="medium")
     with numbers:
-        lesions = [_accuracy(network, image.dataset, change) for network in networks]
+        lesions = [_accuracy(checkpoint, image.dataset, change)]
+        twin = st.container()
         _whole_test_set(networks, image.dataset, change)
     with answers:
         _answers(checkpoint, image, change)
+    with twin:  # last, so that nobody waits for it to see what happened to the chosen network
+        lesions += [_accuracy(network, image.dataset, change) for network in networks[1:]]
     with classes:
         _class_changes(networks, lesions)
     st.caption(t("lesion.read", count=LESION_IMAGES))
@@ -169,7 +172,7 @@ def _answers(checkpoint: Checkpoint, image: ImageChoice, change: _Change) -> Non
 
 def _class_changes(networks: Sequence[Checkpoint], lesions: Sequence[tuple[Lesion, Lesion]]) -> None:
     values = [
-        _values(network, np.subtract(changed.per_class, whole.per_class).tolist())
+        _values(network, (100 * np.subtract(changed.per_class, whole.per_class)).tolist())
         for network, (whole, changed) in zip(networks, lesions, strict=True)
     ]
     st.markdown(f"**{t('lesion.classes_title')}**")
@@ -222,7 +225,7 @@ def _each_alone(networks: Sequence[Checkpoint], dataset: str) -> None:
     st.subheader(t("lesion.alone_title"), anchor=False)
     names = block_names(networks[0])
     groups = each_block(own_model(networks[0]))
-    images = [some_test_images(network, dataset) for network in networks]
+    images = [some_test_images(network, dataset, LESION_IMAGES) for network in networks]
     found = background_job(
         "each block", *map(file_state, networks), dataset,
         prepare=lambda: _studies(networks, images, groups, None),

@@ -44,7 +44,7 @@ def verdict_view(checkpoint: Checkpoint, image: ImageChoice) -> None:
 
 def _examination(checkpoint: Checkpoint, dataset: str) -> Work:
     model, initial = own_model(checkpoint), own_model(checkpoint, initial=True)
-    images, trained = some_test_images(checkpoint, dataset), checkpoint.metrics.get("step") != 0
+    images, trained = some_test_images(checkpoint, dataset, LESION_IMAGES), checkpoint.metrics.get("step") != 0
 
     def work(progress: Progress) -> NetworkEvidence:
         lesions = lesion_accuracies(model, images, checkpoint.spec, each_block(model), probabilities=True, progress=progress)
@@ -64,7 +64,8 @@ def _show(finding: Finding, number: int) -> None:
     place = block_label(finding.block) if finding.block else t("verdict.whole")
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f"{ICONS[FINDINGS[finding.code]]} **{place}: {t(f'verdict.{finding.code}_title')}**")
+            heading = t("verdict.heading", place=place, title=t(f"verdict.{finding.code}_title"))
+            st.markdown(f"{ICONS[FINDINGS[finding.code]]} **{heading}**")
             if finding.block and st.button(t("verdict.open"), key=f"verdict_open_{number}", icon=":material/open_in_full:"):
                 select(block=finding.block)
                 st.rerun()

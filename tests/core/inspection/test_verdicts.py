@@ -20,7 +20,7 @@ BLOCK = "stages.1.2"  # costs nothing when it is off
 @pytest.fixture(scope="module")
 def split() -> Split:
     _, test = load_split(DataConfig(), "test")
-    return test.take(some_images(len(test), 100, 0))
+    return test.take(some_images(len(test), 80, 0))
 
 
 def zero_branch(model: nn.Module) -> None:
