@@ -63,7 +63,7 @@ def lesion_view(checkpoint: Checkpoint, image: ImageChoice) -> None:
         lesions += [_accuracy(network, image.dataset, change) for network in networks[1:]]
     with classes:
         _class_changes(networks, lesions)
-    st.caption(t("lesion.read", count=LESION_IMAGES))
+    st.caption(f"{t('lesion.read', count=LESION_IMAGES)} {t('lesion.read_twin') if networks[1:] else t('lesion.no_twin')}")
     alone, several = st.columns(2, gap="medium")
     with alone:
         _each_alone(networks, image.dataset)
@@ -112,6 +112,8 @@ def _order_picker(checkpoint: Checkpoint) -> tuple[str, ...] | None:
 def _swap(names: tuple[str, ...], partners: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     if not partners:
         return names
+    if st.session_state.get("lesion_swap") not in (None, *partners):  # chosen on another network
+        st.session_state["lesion_swap"] = None
     first = st.selectbox(t("lesion.swap"), [None, *partners], format_func=_or_nothing, key="lesion_swap")
     others = partners.get(first, ()) if first else ()
     if st.session_state.get("lesion_swap_with") not in (None, *others):

@@ -104,6 +104,18 @@ def test_swapped_and_repeated(open_page: OpenPage) -> None:
     assert app.metric[0].value == f"{expected('resnet14-tiny', order=order):.1%}"
 
 
+def test_choices_that_another_network_lacks_are_forgotten(open_page: OpenPage, pair: Path) -> None:
+    save(pair / "resnet8-tiny.safetensors", "resnet8")
+    app = open_page(PAGE, run="resnet14-tiny", panel="lesion")
+    app.pills(key="lesion_stage_1").set_value(["stages.0.1"]).run()
+    app.selectbox(key="lesion_swap").set_value("stages.0.0").run()
+    app.number_input(key="lesion_repeat").set_value(2).run()
+    app.selectbox(key="run_picker").set_value("resnet8-tiny").run()
+    assert_healthy(app)
+    assert [metric.label for metric in app.metric] == ["ResNet-8"]  # it has no twin here
+    assert app.metric[0].value == f"{expected('resnet8-tiny'):.1%}"
+
+
 def test_studies_on_request(open_page: OpenPage, language: str) -> None:
     app = open_page(PAGE, language=language, run="plain14-tiny", panel="lesion")
     until_done(app, "lesion_alone")
