@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from dashboard.loading import block_names, checkpoint_images, file_state, images_for, own_model
+from dashboard.memory import tidied
 from dashboard.state import ImageChoice
 from resnet_core.data import Split, normalize, some_images
 from resnet_core.errors import UserError
@@ -97,6 +98,7 @@ def statistics_of(
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
+@tidied
 def _statistics(
     state: tuple[str, float], dataset: str, split: str, count: int, seed: int, initial: bool, _checkpoint: Checkpoint
 ) -> tuple[BlockStatistics, ...]:

@@ -1,12 +1,17 @@
-"""On a machine without a GPU, a torch that was built for one maps CUDA libraries that never run: their code goes back to the system.
+"""What a server keeps that it does not need: freed blocks, and libraries that never run.
+
+On a machine without a GPU, a torch that was built for one maps CUDA libraries that never run: their code goes back to the system.
 
 Some 95 MB of a server's 735. Nothing is unloaded: code that is asked for after all is read from its file again.
 """
 
+import contextlib
 import ctypes
 import re
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import torch
 
@@ -14,6 +19,23 @@ MAPS = Path("/proc/self/maps")
 DONT_NEED = 4  # MADV_DONTNEED, on code alone: its pages hold nothing that is not in the file
 CODE = "r-xp"
 CUDA_LIBRARY = re.compile(r"/(nvidia|cuda\w*)/|libtorch_cuda|lib(cu|nv)\w+\.so")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def tidied(measure: Callable[P, R]) -> Callable[P, R]:
+    """After the measurement, freed blocks go back to the system: glibc keeps them, and a server's 750 MB would stay 750 MB."""
+
+    @wraps(measure)
+    def measured(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return measure(*args, **kwargs)
+        finally:
+            with contextlib.suppress(AttributeError):  # another C library
+                ctypes.CDLL(None).malloc_trim(0)
+
+    return measured
 
 
 @cache

@@ -11,7 +11,7 @@ from dashboard.measuring import seconds_per_image
 from resnet_core.models import get_entry
 from resnet_core.runs import Checkpoint
 
-COUNT = 64
+COUNT = 32
 MOST = 5120  # images times layers: the activations of one pass stay below half a gigabyte for 28 x 28 pixels
 MODES = ("eval", "train")
 NETWORKS = 3  # the chosen one, its twin, and the chosen one before training

@@ -8,6 +8,7 @@ import streamlit as st
 from dashboard.components.names import network_label
 from dashboard.i18n import t
 from dashboard.loading import checkpoint_images, file_state, images_for, open_checkpoint, own_model, store
+from dashboard.memory import tidied
 from resnet_core.data import normalize, some_images
 from resnet_core.errors import UserError
 from resnet_core.inspection import GradientReport, measure_gradients, settle_norms
@@ -117,6 +118,7 @@ def gradients_of(member: Member, batch: Batch) -> GradientReport:
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
+@tidied
 def _gradients(state: tuple[str, float], model_name: str, initial: bool, batch: Batch, _member: Member) -> GradientReport:
     checkpoint = _member.checkpoint
     _, images = checkpoint_images(checkpoint, images_for(checkpoint), batch.split)

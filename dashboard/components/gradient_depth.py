@@ -25,7 +25,8 @@ from resnet_core.models import get_entry
 
 DATASET = "mnist-mini"
 DEPTH, COUNT = 20, 16
-AT_ONCE = 6.0  # seconds: a study that takes less needs no button
+TRIED = 8  # images of the trial that says what a study will cost
+AT_ONCE = 0.5  # seconds: a study that takes less needs no button, a longer one would hold up the page
 MOST_KNOWN = 2000  # networks; each is a few numbers per block
 WIDTHS = (0.25, 0.5, 1.0)
 SETTINGS = {"norm": ("batch", "group", "none"), "init": ("he", "dirac"), "option": ("A", "B"), "version": ("v1", "v2")}
@@ -98,8 +99,8 @@ def _seconds_per_layer(config: ModelConfig) -> float:
     small = replace(config, model=f"plain{DEPTHS[0]}")
     untrained_gradients(small, spec, split, count=1)  # the first pass also allocates
     start = time.perf_counter()
-    untrained_gradients(small, spec, split, count=COUNT)
-    return (time.perf_counter() - start) / DEPTHS[0]
+    untrained_gradients(small, spec, split, count=TRIED)
+    return (time.perf_counter() - start) / DEPTHS[0] * COUNT / TRIED
 
 
 def _studied(config: ModelConfig, depth: int, source: str) -> list[UntrainedGradients] | None:

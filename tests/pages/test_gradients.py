@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.components.gradient_batch import COUNT
 from dashboard.i18n import sentences
 from resnet_core.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from resnet_core.data import load_spec, load_split, normalize, some_images
@@ -142,7 +143,7 @@ def test_a_missing_twin_is_drawn_from_the_seed_and_that_is_said(open_page: OpenP
     checkpoint = find_checkpoint("resnet8-alone")
     model = replace(checkpoint.config.model, model="plain8")
     _, split = load_split(DataConfig(), "test")
-    chosen = split.take(some_images(len(split), 64, 0))
+    chosen = split.take(some_images(len(split), COUNT, 0))
     inputs = normalize(chosen.images, SPEC)
     found = measure_gradients(settle_norms(build_model(model, SPEC, seed=0).eval(), inputs), inputs, chosen.labels)
     assert twin["y"] == pytest.approx([block.input_grad_norm for block in found.blocks], rel=1e-5)
