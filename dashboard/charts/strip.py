@@ -10,6 +10,7 @@ from plotly.subplots import make_subplots
 
 from dashboard.charts.theme import BAND, REFERENCE, SELECTED, NetworkStyle, settled
 
+FORMULA = "#B0842A"  # neither network's colour, and not that of a choice
 ERROR_BAR = "rgba(100, 110, 122, 0.9)"  # between the bars' colours and either page
 
 
@@ -26,13 +27,16 @@ class StripBlock:
 @dataclass(frozen=True, kw_only=True)
 class StripRow:
     """One measurement over all blocks; None where a block has none. `reference` is the same at initialisation, `spread` the standard
-    deviation over images, `guide` a line to compare with inside each stage."""
+    deviation over images, `guide` a line to compare with inside each stage, `formula` the value that follows from the weights alone,
+    `twin` the same of the network's twin."""
 
     title: str
     values: Sequence[float | None]
     spread: Sequence[float | None] | None = None
     reference: Sequence[float | None] | None = None
     guide: Sequence[float | None] | None = None
+    formula: Sequence[float | None] | None = None
+    twin: Sequence[float | None] | None = None
     range: tuple[float, float] | None = None
     digits: str = ".2f"
 
@@ -46,14 +50,26 @@ def block_strip(
     reference_label: str,
     guide_label: str,
     x_title: str,
+    formula_label: str = "",
+    twin_label: str = "",
+    twin_style: NetworkStyle | None = None,
     selected: str | None = None,
     row_height: int = 112,
 ) -> go.Figure:
     """Rows of measurements under each other over the same blocks. Points carry the block's name."""
     figure = make_subplots(rows=len(rows), cols=1, shared_xaxes=True, vertical_spacing=0.12 / max(1, len(rows) - 1))
-    looks = _Looks(style=style, value_label=value_label, reference_label=reference_label, guide_label=guide_label)
+    looks = _Looks(
+        style=style,
+        value_label=value_label,
+        reference_label=reference_label,
+        guide_label=guide_label,
+        formula_label=formula_label,
+        twin_label=twin_label,
+        twin_style=twin_style or style,
+    )
     for number, row in enumerate(rows, start=1):
         _draw_row(figure, number, row, blocks, looks, selected)
+    _name_marks(figure)
     block_axis(figure, blocks, x_title=x_title, rows=len(rows))
     figure.update_yaxes(fixedrange=True, zeroline=True, nticks=5)
     figure.update_layout(barmode="overlay", bargap=0.35, hovermode="x")
@@ -87,6 +103,9 @@ class _Looks:
     value_label: str
     reference_label: str
     guide_label: str
+    formula_label: str
+    twin_label: str
+    twin_style: NetworkStyle
 
 
 def _draw_row(figure: go.Figure, number: int, row: StripRow, blocks: Sequence[StripBlock], looks: _Looks, selected: str | None) -> None:
@@ -112,7 +131,14 @@ def _draw_row(figure: go.Figure, number: int, row: StripRow, blocks: Sequence[St
     if number == 1:
         figure.add_trace(_legend_entry(looks), row=number, col=1)
     if row.reference is not None:
-        figure.add_trace(_reference(row.reference, looks.reference_label, common, number), row=number, col=1)
+        dash = {"symbol": "line-ew", "size": _mark_size(len(blocks)), "line": {"width": 2.5, "color": REFERENCE}}
+        figure.add_trace(_marks(row.reference, "reference", looks.reference_label, dash, common), row=number, col=1)
+    if row.formula is not None:
+        cross = {"symbol": "x-thin", "size": min(9.0, _mark_size(len(blocks))), "line": {"width": 2, "color": FORMULA}}
+        figure.add_trace(_marks(row.formula, "formula", looks.formula_label, cross, common), row=number, col=1)
+    if row.twin is not None:
+        ring = {"symbol": "diamond", "size": min(9.0, _mark_size(len(blocks))), "color": looks.twin_style.color}
+        figure.add_trace(_marks(row.twin, "twin", looks.twin_label, ring, common), row=number, col=1)
     if row.guide is not None:
         for place, (start, end) in enumerate(_stage_ends(blocks)):
             figure.add_trace(_guide(row.guide, start, end, looks.guide_label, first=place == 0), row=number, col=1)
@@ -123,17 +149,26 @@ def _legend_entry(looks: _Looks) -> go.Bar:
     return go.Bar(x=[None], y=[None], name=looks.value_label, legendgroup="value", marker={"color": looks.style.color})
 
 
-def _reference(values: Sequence[float | None], label: str, common: Mapping[str, Any], number: int) -> go.Scatter:
+def _marks(values: Sequence[float | None], group: str, label: str, marker: Mapping[str, Any], common: Mapping[str, Any]) -> go.Scatter:
     return go.Scatter(
         y=list(values),
         mode="markers",
         name=label,
-        legendgroup="reference",
-        showlegend=number == 1,
-        marker={"symbol": "line-ew", "size": _mark_size(len(values)), "line": {"width": 2.5, "color": REFERENCE}},
+        legendgroup=group,
+        showlegend=False,
+        marker=marker,
         unselected={"marker": {"opacity": 1}},
         **common,
     )
+
+
+def _name_marks(figure: go.Figure) -> None:
+    """One legend entry for each kind of mark, whichever row it comes in first."""
+    named = set()
+    for trace in figure.select_traces(selector={"mode": "markers"}):
+        if trace.legendgroup not in named and any(value is not None for value in trace.y):
+            trace.showlegend = True
+            named.add(trace.legendgroup)
 
 
 def _mark_size(blocks: int) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard.bootstrap import guarded
+from dashboard.components.block_history import history_view
 from dashboard.components.decision_view import decision_view
 from dashboard.components.lesion_view import lesion_view
 from dashboard.components.verdict_view import verdict_view
@@ -26,6 +27,7 @@ PANELS = {
     "lesion": _Panel(title="lesion.title", lead="lesion.lead", icon=":material/power_settings_new:", show=lesion_view),
     "decision": _Panel(title="decision.title", lead="decision.lead", icon=":material/psychology:", show=decision_view),
     "verdict": _Panel(title="verdict.title", lead="verdict.lead", icon=":material/stethoscope:", show=verdict_view),
+    "history": _Panel(title="history.title", lead="history.lead", icon=":material/timeline:", show=history_view),
 }
 
 

@@ -1,4 +1,7 @@
-"""All blocks of a network beside each other, measured over many images, with the same network before training behind them."""
+"""All blocks of a network beside each other, measured over many images, with the same network before training behind them.
+
+Beside them, where asked for, its twin on the same images; the std of F also as gamma and beta of the last norm give it.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,9 +16,9 @@ from dashboard.components.formats import duration
 from dashboard.components.image_picker import SPLITS
 from dashboard.components.names import block_label, network_label
 from dashboard.i18n import t
-from dashboard.loading import checkpoint_images, has_shortcuts
+from dashboard.loading import checkpoint_images, file_state, find_twin, has_shortcuts, own_model
 from dashboard.measuring import seconds_per_image, statistics_of
-from resnet_core.inspection import BlockStatistics, inverse_root_line
+from resnet_core.inspection import BlockStatistics, formula_stds, inverse_root_line
 from resnet_core.runs import Checkpoint
 
 COUNT = 128
@@ -53,6 +56,16 @@ class _Sample:
     seed: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Measured:
+    """All that the strip can show of one network; `twin` is empty where none is asked for."""
+
+    trained: tuple[BlockStatistics, ...]
+    initial: tuple[BlockStatistics, ...]
+    formula: tuple[float | None, ...]
+    twin: tuple[BlockStatistics, ...] = ()
+
+
 def strip_view(checkpoint: Checkpoint, dataset: str, block: str) -> None:
     """The strip with its settings; a click on a column chooses the block. Nothing for a network without blocks."""
     shortcuts = has_shortcuts(checkpoint)
@@ -60,14 +73,19 @@ def strip_view(checkpoint: Checkpoint, dataset: str, block: str) -> None:
         shown = _measure_picker(shortcuts)
         with st.popover(t("blocks.sample"), icon=":material/tune:"):
             sample = _sample_picker(checkpoint, dataset)
+        twin = _twin_toggle(checkpoint)
         download = st.empty()
     with st.spinner(t("blocks.measuring", count=sample.count)):
-        trained = _measured(checkpoint, dataset, sample, initial=False)
-        initial = _measured(checkpoint, dataset, sample, initial=True)
+        measured = _Measured(
+            trained=_statistics(checkpoint, dataset, sample),
+            initial=_statistics(checkpoint, dataset, sample, initial=True),
+            formula=_formula(file_state(checkpoint), checkpoint),
+            twin=_statistics(twin, dataset, sample) if twin is not None else (),
+        )
     with download:
         st.download_button(
             "",
-            data=lambda: _csv(trained, initial),
+            data=lambda: _csv(measured),
             file_name=f"{checkpoint.name}-blocks.csv",
             mime="text/csv",
             icon=":material/download:",
@@ -76,12 +94,18 @@ def strip_view(checkpoint: Checkpoint, dataset: str, block: str) -> None:
             on_click="ignore",
         )
     figure = block_strip(
-        [StripBlock(name=b.name, stage=b.stage, label=block_label(b.name), stage_label=t("blocks.stage", stage=b.stage)) for b in trained],
-        [_row(name, trained, initial) for name in shown],
+        [
+            StripBlock(name=b.name, stage=b.stage, label=block_label(b.name), stage_label=t("blocks.stage", stage=b.stage))
+            for b in measured.trained
+        ],
+        [_row(name, measured) for name in shown],
         style=network_style(checkpoint.model_name),
         value_label=t("blocks.trained", network=network_label(checkpoint.model_name)),
         reference_label=t("blocks.initial"),
         guide_label=t("blocks.guide"),
+        formula_label=t("blocks.formula"),
+        twin_label=network_label(twin.model_name) if twin is not None else "",
+        twin_style=network_style(twin.model_name) if twin is not None else None,
         x_title=t("blocks.block_axis"),
         selected=block,
     )
@@ -94,10 +118,26 @@ def strip_view(checkpoint: Checkpoint, dataset: str, block: str) -> None:
             selection_mode="points",
             alt=t("blocks.strip_alt", network=network_label(checkpoint.model_name)),
         )
-    st.caption(_sentence(shown, shortcuts, sample))
+    st.caption(_sentence(shown, shortcuts, sample, twin))
 
 
-def _measured(checkpoint: Checkpoint, dataset: str, sample: _Sample, *, initial: bool) -> tuple[BlockStatistics, ...]:
+def _twin_toggle(checkpoint: Checkpoint) -> Checkpoint | None:
+    """The twin where there is one and it is asked for."""
+    twin = find_twin(checkpoint)
+    if twin is None:
+        return None
+    asked = st.toggle(
+        t("blocks.twin", network=network_label(twin.model_name)), key="strip_twin", help=t("blocks.twin_help", name=twin.name)
+    )
+    return twin if asked else None
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _formula(state: tuple[str, float], _checkpoint: Checkpoint) -> tuple[float | None, ...]:
+    return tuple(formula_stds(own_model(_checkpoint)).values())
+
+
+def _statistics(checkpoint: Checkpoint, dataset: str, sample: _Sample, *, initial: bool = False) -> tuple[BlockStatistics, ...]:
     return statistics_of(checkpoint, dataset, sample.split, count=sample.count, seed=sample.seed, initial=initial)
 
 
@@ -129,28 +169,38 @@ def _sample_picker(checkpoint: Checkpoint, dataset: str) -> _Sample:
     return _Sample(split=split, count=int(count), seed=int(seed))
 
 
-def _row(name: str, trained: Sequence[BlockStatistics], initial: Sequence[BlockStatistics]) -> StripRow:
+def _row(name: str, measured: _Measured) -> StripRow:
     measure = MEASURES[name]
     return StripRow(
         title=t(measure.title),
-        values=[getattr(block, name) for block in trained],
-        spread=[getattr(block, measure.spread) for block in trained] if measure.spread else None,
-        reference=[getattr(block, name) for block in initial],
-        guide=inverse_root_line(initial) if name == "ratio" else None,
+        values=[getattr(block, name) for block in measured.trained],
+        spread=[getattr(block, measure.spread) for block in measured.trained] if measure.spread else None,
+        reference=[getattr(block, name) for block in measured.initial],
+        guide=inverse_root_line(measured.initial) if name == "ratio" else None,
+        formula=measured.formula if name == "residual_std" else None,
+        twin=[getattr(block, name) for block in measured.twin] if measured.twin else None,
         range=measure.bounds,
         digits=measure.digits,
     )
 
 
-def _sentence(shown: Sequence[str], shortcuts: bool, sample: _Sample) -> str:
-    said = t("blocks.strip_read", count=sample.count, split=t(SPLITS[sample.split]))
-    if not shortcuts:
-        return f"{t('blocks.strip_plain')} {said}"
-    return f"{said} {t('blocks.strip_ratio')}" if "ratio" in shown else said
+def _sentence(shown: Sequence[str], shortcuts: bool, sample: _Sample, twin: Checkpoint | None) -> str:
+    said = [] if shortcuts else [t("blocks.strip_plain")]
+    said.append(t("blocks.strip_read", count=sample.count, split=t(SPLITS[sample.split])))
+    if "ratio" in shown:
+        said.append(t("blocks.strip_ratio"))
+    if "residual_std" in shown:
+        said.append(t("blocks.strip_formula"))
+    if twin is not None:
+        said.append(t("blocks.strip_twin", network=network_label(twin.model_name), name=twin.name))
+    return " ".join(said)
 
 
-def _csv(trained: Sequence[BlockStatistics], initial: Sequence[BlockStatistics]) -> bytes:
-    """One line per block: every measurement, then the same at initialisation."""
-    first = pd.DataFrame([asdict(block) for block in trained])
-    second = pd.DataFrame([asdict(block) for block in initial]).drop(columns=["name", "stage", "block"]).add_prefix("initial_")
-    return pd.concat([first, second], axis=1).to_csv(index=False).encode()
+def _csv(measured: _Measured) -> bytes:
+    """One line per block: every measurement, the std by the closed form, then the same at initialisation and of the twin."""
+    tables = [pd.DataFrame([asdict(block) for block in measured.trained]), pd.DataFrame({"residual_std_formula": measured.formula})]
+    for prefix, blocks in (("initial_", measured.initial), ("twin_", measured.twin)):
+        if blocks:
+            rows = pd.DataFrame([asdict(block) for block in blocks])
+            tables.append(rows.drop(columns=["name", "stage", "block"]).add_prefix(prefix))
+    return pd.concat(tables, axis=1).to_csv(index=False).encode()

@@ -6,7 +6,7 @@ from resnet_core.inspection.gradients import BlockGradient, GradientReport, Laye
 from resnet_core.inspection.lesions import Lesion, each_block, lesion_accuracies, lesioned, random_blocks, swappable, swapped
 from resnet_core.inspection.paths import PathLength, PathReport, measure_paths, path_passes
 from resnet_core.inspection.recording import hooked, recorded, untouched
-from resnet_core.inspection.residual import BlockMaps, BlockStatistics, all_outputs, block_maps, residual_statistics
+from resnet_core.inspection.residual import BlockMaps, BlockStatistics, all_outputs, block_maps, formula_stds, residual_statistics
 from resnet_core.inspection.settling import settle_norms
 from resnet_core.inspection.shatter import (
     SETTLED_ON,
@@ -23,7 +23,7 @@ from resnet_core.inspection.verdicts import FINDINGS, BlockEvidence, Finding, Ne
 
 __all__ = [
     "BlockGradient", "BlockMaps", "BlockStatistics", "ChannelMeasures", "PositionShares", "channel_measures", "inverse_root_line", "position_shares",
-    "GradientReport", "LayerGradient", "Lesion", "all_outputs", "block_maps", "each_block",
+    "GradientReport", "LayerGradient", "Lesion", "all_outputs", "block_maps", "each_block", "formula_stds",
     "hooked", "lesion_accuracies", "lesioned", "measure_gradients", "recorded", "residual_statistics", "settle_norms", "untouched",
     "random_blocks", "swappable", "swapped",
     "BlockDecision", "DecisionReport", "Probe", "decided_at", "decisions", "fit_probe", "fit_probes", "ridge",

@@ -134,6 +134,22 @@ def residual_statistics(model: nn.Module, images: Tensor, *, batch_size: int = 6
     return tuple(item.result() for item in gathered)
 
 
+def formula_stds(model: nn.Module) -> dict[str, float | None]:
+    """Std of F by the closed form of every block's last BatchNorm, without data: sqrt(mean of gamma^2 + variance of beta) over channels.
+
+    Each normalised channel has mean beta and std gamma over a batch in train mode (He et al. 2015, figure 7); in eval mode it is as
+    near as the collected statistics are. None where F does not end in a BatchNorm (v2, other norms).
+    """
+    return {place.name: _formula_std(place.module.residual[-1]) for place in block_places(model)}
+
+
+def _formula_std(last: nn.Module) -> float | None:
+    if not isinstance(last, nn.BatchNorm2d):
+        return None
+    gamma, beta = last.weight.detach().double(), last.bias.detach().double()
+    return float((gamma.square().mean() + beta.var(correction=0)).sqrt())
+
+
 def _block_hooks(places: tuple[BlockPlace, ...]) -> dict[str, nn.Module]:
     """`"<index> residual"`, `"<index> shortcut"`, `"<index> block"` of every block, in an order that the forward pass follows."""
     hooks: dict[str, nn.Module] = {}

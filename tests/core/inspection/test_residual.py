@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from resnet_core.config import ModelConfig
 from resnet_core.data.spec import DataSpec
 from resnet_core.errors import UserError
-from resnet_core.inspection import all_outputs, block_maps, hooked, recorded, residual_statistics
+from resnet_core.inspection import all_outputs, block_maps, formula_stds, hooked, recorded, residual_statistics
 from resnet_core.models import block_places, build_model
 
 VARIANTS: list[dict[str, Any]] = [
@@ -193,3 +193,28 @@ def test_hooks_that_are_open_change_no_output(build: Any, images: Tensor) -> Non
         model(images)
     assert torch.equal(cache["head"], alone)
     assert not cache["head"].requires_grad
+
+
+# -- std of F from gamma and beta -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", [{}, {"option": "B"}, {"name": "resnet50", "width": 0.125}, {"name": "plain8"}])
+def test_the_std_by_gamma_and_beta_is_that_of_a_batch_in_train_mode(build: Callable[..., nn.Module], variant: dict[str, Any]) -> None:
+    model = build(**variant)
+    stds = formula_stds(model)
+    measured = {}
+    handles = [
+        place.module.residual.register_forward_hook(lambda m, i, output, name=place.name: measured.update({name: float(output.std())}))
+        for place in block_places(model)
+    ]
+    with torch.no_grad():
+        model.train()(torch.randn(64, 1, 12, 12, generator=torch.Generator().manual_seed(3)))
+    for handle in handles:
+        handle.remove()
+    assert stds == pytest.approx(measured, rel=1e-3)
+    assert len(set(stds.values())) == len(stds) > 2
+
+
+@pytest.mark.parametrize("variant", [{"version": "v2"}, {"norm": "group"}, {"norm": "none"}])
+def test_without_a_batch_norm_at_the_end_of_f_there_is_no_closed_form(build: Callable[..., nn.Module], variant: dict[str, Any]) -> None:
+    assert set(formula_stds(build(**variant)).values()) == {None}

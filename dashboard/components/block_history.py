@@ -1,0 +1,196 @@
+"""What every block did while the network trained: one measurement as a heatmap over the steps, live; a click opens block and checkpoint."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.bootstrap import guarded
+from dashboard.charts.block_history import CELL, MOST_COLUMNS, history_cells, history_heatmap
+from dashboard.components.formats import percent
+from dashboard.components.names import block_label, checkpoint_label, network_label, short_block
+from dashboard.components.run_words import status_badge
+from dashboard.components.strip_view import MEASURES
+from dashboard.i18n import t
+from dashboard.loading import open_checkpoint, store
+from dashboard.state import ImageChoice, select, selection
+from resnet_core.errors import UserError
+from resnet_core.inspection import BlockStatistics
+from resnet_core.runs import Checkpoint, Run, checkpoints_of, read_blocks
+from resnet_core.runs.files import folder_size
+from resnet_core.training.loop import PROBE_IMAGES
+
+TICK = 1.0  # seconds
+SHOWN = ("ratio", "cosine", "residual_std", "output_norm", "dead_share")
+CHOSEN = "history_measure"
+OPENED = "history_opened"  # what a click on a cell opened, said once the page shows it
+PASSES = 3  # of the network forward, for one image of a training step: back through weights and activations costs as much again, twice
+
+Records = Mapping[int, Sequence[BlockStatistics]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptCheckpoint:
+    """One of a run's checkpoints and the step it was written at."""
+
+    which: str
+    step: int
+
+
+def history_view(checkpoint: Checkpoint, image: ImageChoice) -> None:
+    """The chosen network's run over its steps; polled while it waits or works."""
+    name = checkpoint.name.partition("@")[0]
+    if not store().exists(name):
+        st.caption(t("history.shipped", name=checkpoint.name))
+        return
+    going_on = _is_going_on(store().run(name))
+
+    @st.fragment(run_every=TICK if going_on else None)
+    def panel() -> None:
+        with guarded():
+            if (opened := st.session_state.pop(OPENED, None)) is not None:
+                st.session_state[f"{OPENED}_words"] = opened
+                st.rerun()
+            if (words := st.session_state.pop(f"{OPENED}_words", None)) is not None:
+                st.toast(words, icon=":material/open_in_full:")
+            run = store().run(name)
+            _show(run)
+            if going_on and not _is_going_on(run):
+                st.rerun()
+
+    panel()
+
+
+def _is_going_on(run: Run) -> bool:
+    return run.is_active or run.status == "queued"
+
+
+def _show(run: Run) -> None:
+    records = read_blocks(store(), run.run)
+    if not records:
+        st.caption(t("history.waiting") if _is_going_on(run) else t("history.none"))
+        st.caption(_disk(run))
+        return
+    measure = _controls(run, records)
+    labels = {block.name: block_label(block.name) for block in next(iter(records.values()))}
+    values = {step: {block.name: getattr(block, measure) for block in blocks} for step, blocks in records.items()}
+    block = selection().block
+    with st.container(key="block_history"):
+        key = f"block_history_{run.run}_{block}"  # the selection ends with what it opened: the same cell can be clicked again
+        st.altair_chart(
+            history_heatmap(
+                history_cells(values, labels),
+                {name: short_block(name) for name in labels},
+                x_title=t("axis.step"),
+                y_title=t("history.block_axis"),
+                value_title=t(MEASURES[measure].title),
+                digits=MEASURES[measure].digits,
+                diverging=measure == "cosine",
+                limit=1.0 if measure == "dead_share" else None,
+                x_end=run.total_steps,
+                selected=block,
+            ),
+            key=key,
+            on_select=lambda: _open(key, run),
+            selection_mode=CELL,
+            width="stretch",
+            alt=t("history.alt", measure=t(MEASURES[measure].title), network=network_label(run.model_name)),
+        )
+    means = t("history.means", measure=t(MEASURES[measure].title), help=t(MEASURES[measure].help))
+    st.caption(" ".join([means, t("history.read"), *_thinned(len(records))]))
+    st.caption(f"{_cadence(run)} {_disk(run)}")
+
+
+def _controls(run: Run, records: Records) -> str:
+    """Which measurement; those that these blocks do not have are left out."""
+    latest = records[max(records)]
+    options = [name for name in SHOWN if any(getattr(block, name) is not None for block in latest)]
+    if st.session_state.get(CHOSEN) not in options:
+        st.session_state[CHOSEN] = options[0]
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        measure = st.segmented_control(
+            t("history.measure"), options, format_func=lambda option: t(MEASURES[option].title), required=True, key=CHOSEN
+        )
+        st.download_button(
+            "",
+            data=lambda: _csv(read_blocks(store(), run.run)),
+            file_name=f"{run.run}-blocks.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            help=t("history.download"),
+            key="block_history_csv",
+            on_click="ignore",
+        )
+        status_badge(run)
+    return str(measure)
+
+
+# -- a click ----------------------------------------------------------------------------------------------------------------------
+
+
+def _open(key: str, run: Run) -> None:
+    """The clicked cell's block, and the checkpoint that was written nearest to its step."""
+    cells = st.session_state[key]["selection"].get(CELL)
+    if not cells:
+        return
+    block, step = str(cells[0]["name"]), int(cells[0]["step"])
+    select(block=block)
+    kept = nearest_checkpoint(run, step)
+    if kept is not None:
+        select(run=run.run if kept.which == _result(run) else f"{run.run}@{kept.which}")
+        st.session_state[OPENED] = t(
+            "history.opened", block=block_label(block), step=step, checkpoint=checkpoint_label(kept.which), at=kept.step
+        )
+    else:
+        st.session_state[OPENED] = t("history.opened_block", block=block_label(block))
+
+
+def nearest_checkpoint(run: Run, step: int) -> KeptCheckpoint | None:
+    """The one whose step is nearest; of several at the same step, the one that the run's name alone stands for."""
+    found = []
+    for which in checkpoints_of(run.folder):
+        try:
+            found.append(KeptCheckpoint(which=which, step=int(open_checkpoint(f"{run.run}@{which}").metrics["step"])))
+        except UserError:  # damaged, or gone meanwhile
+            continue
+    return min(found, key=lambda kept: (abs(kept.step - step), kept.which != _result(run)), default=None)
+
+
+def _result(run: Run) -> str:
+    return str(run.result.get("tested", "last"))
+
+
+# -- in words ---------------------------------------------------------------------------------------------------------------------
+
+
+def _thinned(count: int) -> list[str]:
+    return [t("history.thinned", shown=MOST_COLUMNS, count=count)] if count > MOST_COLUMNS else []
+
+
+def _cadence(run: Run) -> str:
+    """How often it was recorded, and what that cost the training."""
+    every, images = run.config.train.probe_every, run.facts.get("train_images")
+    often = "history.each_epoch" if every is None else "history.each_steps"
+    said = t(often, images=PROBE_IMAGES, every=every)
+    setting = t("history.cadence", setting=t("setting.probe_every.label"))
+    if not images:
+        return f"{said} {setting}"
+    recordings = 1 if every is None else 1 + (run.facts["steps_per_epoch"] - 1) // every
+    share = recordings * PROBE_IMAGES / (PASSES * images)
+    return f"{said} {t('history.cost', share=percent(share, 1))} {setting}"
+
+
+def _disk(run: Run) -> str:
+    kept = [checkpoint_label(which) for which in checkpoints_of(run.folder)]
+    size = f"{folder_size(run.folder) / 1e6:,.1f}"
+    if not kept:
+        return t("history.no_checkpoints", size=size)
+    return t("history.disk", count=len(kept), names=t("history.comma").join(kept), size=size)
+
+
+def _csv(records: Records) -> bytes:
+    """One line per recording and block, with every measurement; none is left out."""
+    return (
+        pd.DataFrame([{"step": step, **asdict(block)} for step, blocks in records.items() for block in blocks]).to_csv(index=False).encode()
+    )
