@@ -21,7 +21,7 @@ from dashboard.measuring import seconds_per_image, statistics_of
 from resnet_core.inspection import BlockStatistics, formula_stds, inverse_root_line
 from resnet_core.runs import Checkpoint
 
-COUNT = 128
+COUNT = 64
 MOST = 10_000
 CHART = "block_strip_chart"
 
