@@ -17,7 +17,7 @@ from resnet_core.config import DataConfig
 from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split
 from resnet_core.errors import UserError
 from resnet_core.models import block_places, build_model, get_entry, twin_config
-from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, load_model, shipped_names
+from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, load_model, runs_root, shipped_names
 
 STAND_INS = {"mnist": "mnist-mini"}  # same official test images, always here
 
@@ -29,8 +29,6 @@ def _store(root: str) -> Store:
 
 
 def store() -> Store:
-    from resnet_core.runs import runs_root
-
     return _store(str(runs_root().absolute()))
 
 

@@ -2,7 +2,8 @@
 
 import typer
 
-from resnet_core.commands.evaluate import CHECKPOINT, data_for, require_classes
+from resnet_core.commands.evaluate import CHECKPOINT
+from resnet_core.commands.looking import look_at
 from resnet_core.commands.output import JSON_OPTION, say, write_json, write_table
 from resnet_core.errors import UserError
 
@@ -25,24 +26,14 @@ def gradients(
     block's input, what came through F and through the shortcut, and a verdict over all blocks."""
     if mode not in MODES:
         raise UserError("not_a_choice", field="mode", value=mode, choices=", ".join(MODES))
-    from resnet_core.data import load_split, normalize, some_images
-    from resnet_core.inspection import gradient_trend, measure_gradients, settle_norms
-    from resnet_core.runs import find_checkpoint, initial_model, load_model, require_channels
+    from resnet_core.inspection import gradient_trend, measure_gradients
 
-    found = find_checkpoint(checkpoint)
-    spec, images = load_split(data_for(found, dataset), split)
-    require_channels(found, spec.channels)
-    require_classes(found, spec)
-    chosen = images.take(some_images(len(images), count, seed))
-    inputs = normalize(chosen.images, found.spec)
-    model = initial_model(found) if initial else load_model(found)
-    if initial or found.metrics.get("step") == 0:
-        model = settle_norms(model, inputs)
-    report = measure_gradients(model, inputs, chosen.labels, training=mode == "train")
+    looked = look_at(checkpoint, dataset, split, count=count, seed=seed, initial=initial, with_labels=True)
+    report = measure_gradients(looked.model, looked.inputs, looked.chosen.labels, training=mode == "train")
     trend = gradient_trend([block.input_grad_norm for block in report.blocks])
     if as_json:
         described = {
-            "checkpoint": found.name,
+            "checkpoint": looked.checkpoint.name,
             "split": split,
             "count": report.images,
             "seed": seed,

@@ -2,7 +2,8 @@
 
 import typer
 
-from resnet_core.commands.evaluate import CHECKPOINT, data_for
+from resnet_core.commands.evaluate import CHECKPOINT
+from resnet_core.commands.looking import look_at
 from resnet_core.commands.output import JSON_OPTION, Progress, write_json, write_table
 
 COLUMNS = ("length", "paths", "followed", "norm", "share", "sum_norm", "part")
@@ -19,30 +20,30 @@ def paths(
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Paths by length, norm of one path's gradient, their product, and the exact sum over all paths of a length; eval mode."""
-    from resnet_core.data import load_split, normalize, some_images
-    from resnet_core.inspection import measure_paths, settle_norms
-    from resnet_core.runs import find_checkpoint, initial_model, load_model, require_channels
+    from resnet_core.inspection import measure_paths
 
-    found = find_checkpoint(checkpoint)
-    spec, images = load_split(data_for(found, dataset), split)
-    require_channels(found, spec.channels)
-    chosen = images.take(some_images(len(images), count, seed))
-    inputs = normalize(chosen.images, found.spec)
-    model = initial_model(found) if initial else load_model(found)
-    if initial or found.metrics.get("step") == 0:
-        settle_norms(model, inputs)
+    looked = look_at(checkpoint, dataset, split, count=count, seed=seed, initial=initial, with_labels=True)
     progress = Progress()
     report = measure_paths(
-        model,
-        inputs,
-        chosen.labels,
+        looked.model,
+        looked.inputs,
+        looked.chosen.labels,
         samples=samples,
         seed=seed,
         progress=lambda done, total: progress.show(f"{done:,} of {total:,} passes through a block"),
     )
     progress.end()
     if as_json:
-        write_json({"checkpoint": found.name, "split": split, "count": len(chosen), "seed": seed, "samples": samples, **vars(report)})
+        write_json(
+            {
+                "checkpoint": looked.checkpoint.name,
+                "split": split,
+                "count": len(looked.chosen),
+                "seed": seed,
+                "samples": samples,
+                **vars(report),
+            }
+        )
         return
     followed = "all followed" if report.complete else f"{samples} of each length followed"
     print(
