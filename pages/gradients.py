@@ -4,14 +4,14 @@ import streamlit as st
 
 from dashboard.bootstrap import bootstrap, guarded
 from dashboard.components.block_picker import block_picker
-from dashboard.components.gradient_batch import batch_picker
-from dashboard.components.gradient_depth import depth_view
-from dashboard.components.gradient_history import history_view
-from dashboard.components.gradient_split import gradient_split
-from dashboard.components.gradient_view import gradient_view
-from dashboard.components.paths_view import paths_view
+from dashboard.components.gradients.batch import batch_picker
+from dashboard.components.gradients.depth import depth_view
+from dashboard.components.gradients.history import history_view
+from dashboard.components.gradients.norms import gradient_view
+from dashboard.components.gradients.paths import paths_view
+from dashboard.components.gradients.shatter import shatter_view
+from dashboard.components.gradients.split import gradient_split
 from dashboard.components.run_picker import run_picker
-from dashboard.components.shatter_view import shatter_view
 from dashboard.i18n import t
 from dashboard.loading import has_blocks
 

@@ -3,8 +3,8 @@
 import streamlit as st
 
 from dashboard.bootstrap import bootstrap
-from dashboard.components.live_block import live_block
-from dashboard.components.readiness import show_machine, show_next_steps, show_ready
+from dashboard.components.home.live_block import live_block
+from dashboard.components.home.readiness import show_machine, show_next_steps, show_ready
 
 bootstrap("home")
 block, machine = st.columns([3, 1], gap="medium")

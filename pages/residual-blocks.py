@@ -3,13 +3,13 @@
 import streamlit as st
 
 from dashboard.bootstrap import bootstrap
-from dashboard.components.block_panels import block_panels
 from dashboard.components.block_picker import block_picker
-from dashboard.components.distribution_view import distribution_view
+from dashboard.components.blocks.distributions import distribution_view
+from dashboard.components.blocks.maps import residual_view
+from dashboard.components.blocks.panels import block_panels
+from dashboard.components.blocks.strip import strip_view
 from dashboard.components.image_picker import image_picker
-from dashboard.components.residual_view import residual_view
 from dashboard.components.run_picker import run_picker
-from dashboard.components.strip_view import strip_view
 
 bootstrap("residual-blocks")
 networks, blocks = st.columns([3, 1])

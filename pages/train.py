@@ -3,9 +3,9 @@
 import streamlit as st
 
 from dashboard.bootstrap import bootstrap
-from dashboard.components.train_form import training_form
-from dashboard.components.training_start import start_button
-from dashboard.components.training_view import training_view
+from dashboard.components.training.form import training_form
+from dashboard.components.training.start import start_button
+from dashboard.components.training.view import training_view
 
 bootstrap("train")
 form, live = st.columns([1, 2.5], gap="medium")

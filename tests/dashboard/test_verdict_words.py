@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dashboard.components.verdict_view import in_words
+from dashboard.components.blocks.verdicts import in_words
 from dashboard.i18n import LANGUAGES, sentences
 from resnet_core.inspection import FINDINGS, BlockEvidence, NetworkEvidence, judge
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.block_history import KeptCheckpoint, nearest_checkpoint
+from dashboard.components.blocks.history import KeptCheckpoint, nearest_checkpoint
 from dashboard.i18n import sentences
 from resnet_core.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from resnet_core.data import load_spec, load_split, normalize, some_images
@@ -199,7 +199,7 @@ def test_without_a_twin_there_is_no_toggle(open_page: OpenPage, shipped: Path) -
 
 
 def test_the_csv_holds_the_formula_and_the_twin() -> None:
-    from dashboard.components.strip_view import _csv, _Measured
+    from dashboard.components.blocks.strip import _csv, _Measured
 
     blocks, plain = recorded(10), recorded(20, plain=True)
     text = _csv(_Measured(trained=blocks, initial=recorded(0), formula=(0.5, None, 0.25), twin=plain)).decode()

@@ -32,9 +32,9 @@ def pair(tmp_path: Path, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     folder = tmp_path / "shipped"
     folder.mkdir()
     monkeypatch.setattr("resnet_core.runs.opening.SHIPPED", folder)
-    for module in ("measuring", "components.lesion_view", "components.decision_view", "components.verdict_view"):
+    for module in ("measuring", "components.blocks.lesions", "components.blocks.decision", "components.blocks.verdicts"):
         monkeypatch.setattr(f"dashboard.{module}.LESION_IMAGES", LESION_IMAGES)
-    for module in ("measuring", "components.decision_view"):
+    for module in ("measuring", "components.blocks.decision"):
         monkeypatch.setattr(f"dashboard.{module}.PROBE_IMAGES", PROBE_IMAGES)
     for model in ("resnet14", "plain14"):
         save(folder / f"{model}-tiny.safetensors", model)
@@ -131,7 +131,7 @@ def test_a_study_can_be_stopped(open_page: OpenPage, monkeypatch: pytest.MonkeyP
             progress(done, 1000)
             time.sleep(0.02)
 
-    monkeypatch.setattr("dashboard.components.lesion_view.lesion_accuracies", slowly)
+    monkeypatch.setattr("dashboard.components.blocks.lesions.lesion_accuracies", slowly)
     app = open_page(PAGE, run="resnet14-tiny", panel="lesion")
     app.button(key="lesion_random").click().run()
     app.button(key="lesion_random_stop").click().run()

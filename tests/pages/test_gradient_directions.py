@@ -32,7 +32,7 @@ def pair(tmp_path: Path, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for model in ("resnet8", "plain8"):
         save(tmp_path, model)
     monkeypatch.setattr("resnet_core.runs.opening.SHIPPED", tmp_path)
-    monkeypatch.setattr("dashboard.components.gradient_depth.AT_ONCE", 0.0)
+    monkeypatch.setattr("dashboard.components.gradients.depth.AT_ONCE", 0.0)
 
 
 def choose(app: AppTest, which: str) -> AppTest:
@@ -77,9 +77,9 @@ def test_paths_of_a_small_network_are_all_followed(open_page: OpenPage, language
 
 
 def test_a_deep_network_says_what_it_costs_and_is_measured_after_a_click(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dashboard.components.paths_view.DEEP_MODEL", "resnet38")
-    monkeypatch.setattr("dashboard.components.paths_view.DEEP_BLOCKS", 18)
-    monkeypatch.setattr("dashboard.components.paths_view.AT_ONCE", 0.0)
+    monkeypatch.setattr("dashboard.components.gradients.paths.DEEP_MODEL", "resnet38")
+    monkeypatch.setattr("dashboard.components.gradients.paths.DEEP_BLOCKS", 18)
+    monkeypatch.setattr("dashboard.components.gradients.paths.AT_ONCE", 0.0)
     app = choose(open_page(PAGE, run="resnet8-tiny"), "paths")
     assert not paths_chart(app)
     app.number_input(key="paths_count").set_value(1).run()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.gradient_batch import COUNT
+from dashboard.components.gradients.batch import COUNT
 from dashboard.i18n import sentences
 from resnet_core.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from resnet_core.data import load_spec, load_split, normalize, some_images
@@ -30,7 +30,7 @@ def save(path: Path, model: str, *, seed: int = 1, step: int = 9) -> None:
 @pytest.fixture(autouse=True)
 def nothing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Untrained networks are measured where a test asks for it."""
-    monkeypatch.setattr("dashboard.components.gradient_depth.AT_ONCE", 0.0)
+    monkeypatch.setattr("dashboard.components.gradients.depth.AT_ONCE", 0.0)
 
 
 @pytest.fixture
@@ -234,9 +234,9 @@ def test_a_run_without_a_step_yet_is_waited_for(open_page: OpenPage, shipped: Pa
 
 @pytest.mark.usefixtures("shipped")
 def test_untrained_networks_by_depth(open_page: OpenPage, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dashboard.components.gradient_depth.AT_ONCE", 1000.0)
-    monkeypatch.setattr("dashboard.components.gradient_depth.DEPTH", 14)
-    monkeypatch.setattr("dashboard.components.gradient_depth.COUNT", 4)
+    monkeypatch.setattr("dashboard.components.gradients.depth.AT_ONCE", 1000.0)
+    monkeypatch.setattr("dashboard.components.gradients.depth.DEPTH", 14)
+    monkeypatch.setattr("dashboard.components.gradients.depth.COUNT", 4)
     app = open_page(PAGE, language=language)
     app.segmented_control(key="depth_width").set_value(0.5).run()
     assert_healthy(app)

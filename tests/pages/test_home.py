@@ -59,7 +59,7 @@ def test_ready_networks_and_running_trainings_are_listed(open_page: OpenPage, la
 
 
 def test_without_any_network_the_page_says_what_to_do(open_page: OpenPage, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for place in ("dashboard.components.live_block", "dashboard.components.readiness", "resnet_core.runs.opening"):
+    for place in ("dashboard.components.home.live_block", "dashboard.components.home.readiness", "resnet_core.runs.opening"):
         monkeypatch.setattr(f"{place}.shipped_names", lambda: ())
     app = open_page("home", language=language)
     assert_healthy(app)

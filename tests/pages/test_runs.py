@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.run_details import _archive, _metrics_csv
+from dashboard.components.runs.details import _archive, _metrics_csv
 from dashboard.i18n import sentences
 from resnet_core.config import RunConfig
 from resnet_core.runs import Store, import_run, read_epochs, shipped_names
@@ -112,7 +112,7 @@ def test_several_runs_show_the_settings_in_which_they_differ(open_page: OpenPage
 
 
 def _difference_of(runs: list[str]) -> None:
-    from dashboard.components.run_details import show_details
+    from dashboard.components.runs.details import show_details
     from dashboard.loading import store
 
     show_details([store().run(run) for run in runs])

@@ -15,8 +15,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import sketch_input
 from dashboard.charts.bars import shades
-from dashboard.components.sketch_journey import STEPS, step_numbers
-from dashboard.components.sketch_verdict import LIKELY, SURE, verdict
+from dashboard.components.sketch.journey import STEPS, step_numbers
+from dashboard.components.sketch.verdict import LIKELY, SURE, verdict
 from dashboard.i18n import sentences
 from dashboard.sketch_input import Drawing
 from resnet_core.config import DataConfig, RunConfig
@@ -73,7 +73,7 @@ def networks(nothing_shipped: None) -> dict[str, str]:
 @pytest.fixture
 def draw(monkeypatch: pytest.MonkeyPatch) -> Callable[[Drawing], None]:
     """`draw(DRAWN)`: what the canvas holds from now on."""
-    return lambda drawing: monkeypatch.setattr("dashboard.components.sketch_sources.show_canvas", lambda brush: drawing)
+    return lambda drawing: monkeypatch.setattr("dashboard.components.sketch.sources.show_canvas", lambda brush: drawing)
 
 
 def said(app: AppTest) -> str:

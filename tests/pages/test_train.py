@@ -28,8 +28,8 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[RunConfig]]:
         handed.append(configs)
         return tuple(store.create(config, "cpu") for config in configs)
 
-    monkeypatch.setattr("dashboard.components.training_start.start", start)
-    monkeypatch.setattr("dashboard.components.training_view.dispatch", lambda store: ())
+    monkeypatch.setattr("dashboard.components.training.start.start", start)
+    monkeypatch.setattr("dashboard.components.training.view.dispatch", lambda store: ())
     return handed
 
 

@@ -9,8 +9,8 @@ from dashboard.charts.gradient_norms import NormLine, NormRow, layer_places, nor
 from dashboard.charts.strip import StripBlock
 from dashboard.charts.theme import PLOTLY_CONFIG, network_style
 from dashboard.components.block_picker import select_clicked_block
-from dashboard.components.gradient_data import Batch, Measurement, Member, before_training, measure, twin_of
-from dashboard.components.gradient_words import show_verdict
+from dashboard.components.gradients.data import Batch, Measurement, Member, before_training, measure, twin_of
+from dashboard.components.gradients.words import show_verdict
 from dashboard.components.image_picker import SPLITS
 from dashboard.components.names import block_label
 from dashboard.i18n import t

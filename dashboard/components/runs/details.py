@@ -8,8 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components.formats import duration, percent
-from dashboard.components.run_words import display_names, show_error
-from dashboard.components.runs_table import forget
+from dashboard.components.runs.table import forget
+from dashboard.components.runs.words import display_names, show_error
 from dashboard.i18n import t
 from dashboard.loading import store
 from dashboard.state import select

@@ -8,8 +8,8 @@ import streamlit as st
 from dashboard.bootstrap import guarded
 from dashboard.charts.gradient_history import binned_norms, common_limits, norm_heatmap
 from dashboard.components.names import network_label
-from dashboard.components.run_words import status_badge
-from dashboard.components.training_data import steps_of
+from dashboard.components.runs.words import status_badge
+from dashboard.components.training.data import steps_of
 from dashboard.i18n import t
 from dashboard.loading import store
 from resnet_core.models import place_of

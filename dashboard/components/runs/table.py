@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard.components.run_words import status_word
+from dashboard.components.runs.words import status_word
 from dashboard.i18n import t
 from dashboard.loading import store
 from resnet_core.runs import STATUSES, Run

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.components.gradient_data import Measurement
+from dashboard.components.gradients.data import Measurement
 from dashboard.i18n import t
 from resnet_core.inspection import GradientTrend, gradient_trend
 from resnet_core.inspection.trend import EXTREME, GEOMETRIC, HOPELESS, LEANING, log_ratio

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.charts.curves import Curve, epoch_curves
 from dashboard.charts.theme import network_styles
-from dashboard.components.run_words import display_names
+from dashboard.components.runs.words import display_names
 from dashboard.i18n import t
 from dashboard.loading import store
 from resnet_core.runs import Run, read_epochs

@@ -10,8 +10,8 @@ from dashboard.charts.gradient_norms import Flow, SplitLabels, flow_figure, spli
 from dashboard.charts.strip import StripRow, block_strip
 from dashboard.charts.theme import PLOTLY_CONFIG, network_style
 from dashboard.components.block_picker import select_clicked_block
-from dashboard.components.gradient_data import Batch, Measurement, before_training, gradients_of
-from dashboard.components.gradient_view import strip_blocks
+from dashboard.components.gradients.data import Batch, Measurement, before_training, gradients_of
+from dashboard.components.gradients.norms import strip_blocks
 from dashboard.components.names import block_label, network_label
 from dashboard.i18n import t
 from resnet_core.inspection import BlockGradient, GradientReport

@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from dashboard.components.train_form import Wish
-from dashboard.components.training_view import WATCHED
+from dashboard.components.training.form import Wish
+from dashboard.components.training.view import WATCHED
 from dashboard.i18n import error_text, t
 from dashboard.loading import store
 from resnet_core.data import data_root, open_source

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.components.formats import duration
-from dashboard.components.gradient_data import Batch
+from dashboard.components.gradients.data import Batch
 from dashboard.components.image_picker import SPLITS
 from dashboard.i18n import t
 from dashboard.loading import checkpoint_images, images_for

@@ -7,11 +7,11 @@ import streamlit as st
 
 from dashboard.bootstrap import guarded
 from dashboard.charts.bars import probability_bars
-from dashboard.components.sketch_journey import show_journey
-from dashboard.components.sketch_networks import Answer, ask_networks, pick_networks
-from dashboard.components.sketch_pictures import show_pixels
-from dashboard.components.sketch_sources import SOURCES, WIDTH, Given, pick_source
-from dashboard.components.sketch_verdict import LIKELY, SURE, Verdict, verdict
+from dashboard.components.sketch.journey import show_journey
+from dashboard.components.sketch.networks import Answer, ask_networks, pick_networks
+from dashboard.components.sketch.pictures import show_pixels
+from dashboard.components.sketch.sources import SOURCES, WIDTH, Given, pick_source
+from dashboard.components.sketch.verdict import LIKELY, SURE, Verdict, verdict
 from dashboard.i18n import error_text, t
 from dashboard.navigation import link_to
 from resnet_core.data.sketch import SIDE

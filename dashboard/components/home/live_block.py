@@ -4,9 +4,9 @@ import numpy as np
 import streamlit as st
 
 from dashboard.charts.theme import PLOTLY_CONFIG
+from dashboard.components.blocks.maps import mean_figure
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, network_label
-from dashboard.components.residual_view import mean_figure
 from dashboard.i18n import t
 from dashboard.loading import block_names, checkpoint_images, has_blocks, images_for, open_checkpoint
 from dashboard.measuring import maps_of, picked_image, probabilities

@@ -8,10 +8,10 @@ import streamlit as st
 
 from dashboard.bootstrap import guarded
 from dashboard.charts.block_history import CELL, MOST_COLUMNS, history_cells, history_heatmap
+from dashboard.components.blocks.strip import MEASURES
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, checkpoint_label, network_label, short_block
-from dashboard.components.run_words import status_badge
-from dashboard.components.strip_view import MEASURES
+from dashboard.components.runs.words import status_badge
 from dashboard.i18n import t
 from dashboard.loading import open_checkpoint, store
 from dashboard.state import ImageChoice, select, selection

@@ -9,9 +9,9 @@ from dashboard.bootstrap import guarded
 from dashboard.charts.curves import Curve, epoch_curves, line_curves, loss_curves, stage_curves
 from dashboard.charts.theme import network_styles
 from dashboard.components.formats import duration, number, percent
-from dashboard.components.run_words import display_names, show_error, status_badge
-from dashboard.components.shipped_curves import show_shipped_curves
-from dashboard.components.training_data import steps_of
+from dashboard.components.home.shipped_curves import show_shipped_curves
+from dashboard.components.runs.words import display_names, show_error, status_badge
+from dashboard.components.training.data import steps_of
 from dashboard.i18n import message_text, t
 from dashboard.loading import store
 from dashboard.state import select

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import streamlit as st
 
 from dashboard.bootstrap import guarded
-from dashboard.components.block_history import history_view
-from dashboard.components.decision_view import decision_view
-from dashboard.components.lesion_view import lesion_view
-from dashboard.components.verdict_view import verdict_view
+from dashboard.components.blocks.decision import decision_view
+from dashboard.components.blocks.history import history_view
+from dashboard.components.blocks.lesions import lesion_view
+from dashboard.components.blocks.verdicts import verdict_view
 from dashboard.i18n import t
 from dashboard.state import ImageChoice
 from resnet_core.runs import Checkpoint

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard.components.sketch_pictures import show_pixels
+from dashboard.components.sketch.pictures import show_pixels
 from dashboard.i18n import t
 from resnet_core.data.sketch import SIDE, PreparedSketch, SketchStep
 

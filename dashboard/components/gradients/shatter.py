@@ -6,7 +6,7 @@ import streamlit as st
 from dashboard.charts.shatter import CorrelationLine, correlation_chart, trace_chart
 from dashboard.charts.theme import REFERENCE, NetworkStyle, network_style
 from dashboard.components.formats import percent
-from dashboard.components.gradient_data import Member, before_training, twin_of
+from dashboard.components.gradients.data import Member, before_training, twin_of
 from dashboard.components.names import network_label
 from dashboard.i18n import error_text, t
 from dashboard.loading import checkpoint_images, file_state, images_for, leave_cores_to_trainings, own_model

@@ -12,7 +12,7 @@ from dashboard.charts.gradient_depth import Band, depth_norms_chart, ratio_chart
 from dashboard.charts.theme import network_style
 from dashboard.components.background_job import Progress, Work, background_job, finished_job
 from dashboard.components.formats import duration
-from dashboard.components.gradient_words import evidence, threshold_text, verdict_badge
+from dashboard.components.gradients.words import evidence, threshold_text, verdict_badge
 from dashboard.components.names import network_label
 from dashboard.i18n import t
 from dashboard.loading import leave_cores_to_trainings, split_images
