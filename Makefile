@@ -6,14 +6,17 @@ PY := $(VENV)/bin/python
 PYTHON ?= python3
 PORT ?= 8501
 
-.PHONY: run test setup lint types check format help
+.PHONY: run test test-long setup lint types check format help
 
 run: $(VENV)/.runtime ## install what is needed, then start the dashboard (PORT=8501)
 	@$(PY) -m streamlit run app.py --server.port $(PORT)
 
-test: $(VENV)/.development ## install what tests need, get a browser, run every test (ARGS="-k name" for some)
+test: $(VENV)/.development ## install what tests need, get a browser, run every test but the long ones (ARGS="-k name" for some)
 	@$(PY) tests/browser/get_browser.py
 	@$(PY) -m pytest $(ARGS)
+
+test-long: $(VENV)/.development ## the tests that take minutes, which `make test` leaves out
+	@$(PY) -m pytest -m long --timeout 3600 $(ARGS)
 
 setup: $(VENV)/.development ## make .venv with everything that running and testing need
 
