@@ -148,10 +148,10 @@ def _places(digits: Sequence[StrokeDigit], brush: float, size: float, seed: int 
     if seed is None:
         return [CENTRE] * len(digits)
     shares = np.random.default_rng(seed).random((len(digits), 2))
-    return [_place_of(digit, brush, size, share) for digit, share in zip(digits, shares, strict=True)]
+    return [place_of(digit, brush, size, share) for digit, share in zip(digits, shares, strict=True)]
 
 
-def _place_of(digit: StrokeDigit, brush: float, size: float, share: Points) -> tuple[float, float]:
+def place_of(digit: StrokeDigit, brush: float, size: float, share: Points) -> tuple[float, float]:
     """From as far left and up as the whole digit fits (shares of 0) to as far right and down (1)."""
     low, high = _bounds(digit)
     extent = (high - low) / max(float((high - low).max()), 1e-9) * size + brush / CANVAS

@@ -1,4 +1,4 @@
-"""Data sets whose name holds a place: image-folder:PATH and pen-strokes:PATH."""
+"""Data sets whose name holds a place: image-folder:PATH, pen-strokes:PATH and sketch-digits:PATH."""
 
 import re
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from resnet_core.data.image_folder import open_image_folder
 from resnet_core.data.pen_strokes import open_pen_strokes
+from resnet_core.data.sketch_training import open_sketch_digits
 from resnet_core.data.source import Progress, Source
 
 Opener = Callable[[str, Path, Path, int | None, Progress | None], Source]
@@ -38,6 +39,12 @@ PLACED: dict[str, PlacedKind] = {
         help="digits drawn with a pen (a UNIPEN file), prepared as sketches are; for testing only",
         trainable=False,
         open=lambda name, place, root, size, progress: open_pen_strokes(name, place, size=size),
+    ),
+    "sketch-digits": PlacedKind(
+        form="sketch-digits:PATH",
+        help="MNIST and the strokes of 20 writers (a UNIPEN file) drawn by chance: for networks that judge sketches",
+        trainable=True,
+        open=lambda name, place, root, size, progress: open_sketch_digits(name, place, root=root, size=size, progress=progress),
     ),
 }
 
