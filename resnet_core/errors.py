@@ -33,6 +33,8 @@ MESSAGES: dict[str, str] = {
     "no_ink": "The image {path} shows no writing; draw or photograph a digit that stands out from its paper.",
     "test_only": "The data set {name} is for testing only; choose its test split, or train on another data set.",
     "strokes_unreadable": "The pen strokes in {path} cannot be read ({reason}); give a UNIPEN file of digits, plain or gzipped.",
+    "strokes_only": "{field} is for pen strokes, not for the data set {dataset}; choose --dataset pen-strokes:PATH.",
+    "no_such_writers": "{path} holds no digits of the writers {value}; it has the writers {first} to {last}.",
     "too_few_images": "{name} has {count} images in its {split} split, {need} are needed; use more images or another split.",
     "index_out_of_range": "There is no image {value} in the {split} split of {name}; it has images 0 to {last}.",
     "unknown_block": "{name} has no block {value!r}; its blocks are {choices}.",

@@ -1,6 +1,7 @@
-"""`evaluate C`: accuracy of a checkpoint on a split."""
+"""`evaluate C`: accuracy of a checkpoint on a split, or on pen strokes drawn thick or thin, small or large."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,9 +10,15 @@ from resnet_core.commands.output import JSON_OPTION, Progress, say, write_json, 
 from resnet_core.errors import UserError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import torch
+    from torch import nn
+
     from resnet_core.config import DataConfig
-    from resnet_core.data import DataSpec
+    from resnet_core.data import DataSpec, Split
     from resnet_core.runs import Checkpoint
+    from resnet_core.training import Evaluation
 
 CHECKPOINT = typer.Argument(metavar="C", help="a run, a shipped name, or a path")
 
@@ -20,27 +27,39 @@ def evaluate(
     checkpoint: str = CHECKPOINT,
     dataset: str | None = typer.Option(None, help="data set; without it, the checkpoint's own"),
     split: str = typer.Option("test", help="train, valid or test"),
+    brush: float | None = typer.Option(None, help="pen-strokes: width of the brush in pixels of a canvas of 280", min=1, max=100),
+    size: float | None = typer.Option(None, help="pen-strokes: size of the digits, share of the canvas", min=0.05, max=1.0),
+    writers: str | None = typer.Option(None, metavar="N-M", help="pen-strokes: digits of these writers only"),
+    grid: bool = typer.Option(False, "--grid", help="pen-strokes: every brush with every size, digits anywhere on the canvas"),
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps"),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Accuracy, loss, accuracy per class and the confusion matrix (rows are labels), in float32."""
-    import torch
-
     from resnet_core.data import load_split
     from resnet_core.runs import find_checkpoint, load_model, require_channels
-    from resnet_core.training import pick_device, predict_batches, score
+    from resnet_core.training import pick_device
 
     found, where = find_checkpoint(checkpoint), pick_device(device)
     config = data_for(found, dataset)
+    strokes = {"brush": brush, "size": size, "writers": writers, "grid": grid or None}
+    asked = next((name for name, value in strokes.items() if value is not None), None)
+    if asked is not None and not config.dataset.startswith("pen-strokes:"):
+        raise UserError("strokes_only", field=f"--{asked}", dataset=config.dataset)
     spec, images = load_split(config, split)
     require_channels(found, spec.channels)
     require_classes(found, spec)
-    images, model, progress, parts = images.to(where), load_model(found, where), Progress(), []
-    for done, logits in predict_batches(model, images, found.spec, device=where):
-        parts.append(logits)
-        progress.show(f"{done:,} of {len(images):,} images")
-    progress.end()
-    result = score(torch.cat(parts), images.labels, len(found.spec.classes))
+    model, progress = load_model(found, where), Progress()
+
+    def judge(images: "Split") -> "Evaluation":
+        return _judged(model, images, found.spec, where, progress)
+
+    if asked is not None:
+        drawn = _drawn(config.dataset, writers, spec)
+        if grid:
+            _show_grid(drawn, judge, as_json=as_json)
+            return
+        images = drawn(brush, size, None)
+    result = judge(images)
     if as_json:
         write_json(
             {"accuracy": result.accuracy, "loss": result.loss, "n": result.n, "per_class": result.per_class, "confusion": result.confusion}
@@ -49,6 +68,55 @@ def evaluate(
     print(f"{result.accuracy:.2%} of {result.n:,} {split} images of {config.dataset} right, loss {result.loss:.4f}")
     write_table(
         ("class", "accuracy", "images"), zip(found.spec.classes, result.per_class, (int(n) for n in result.confusion.sum(1)), strict=True)
+    )
+
+
+def _judged(model: "nn.Module", images: "Split", spec: "DataSpec", where: "torch.device", progress: Progress) -> "Evaluation":
+    import torch
+
+    from resnet_core.training import predict_batches, score
+
+    images, parts = images.to(where), []
+    for done, logits in predict_batches(model, images, spec, device=where):
+        parts.append(logits)
+        progress.show(f"{done:,} of {len(images):,} images")
+    progress.end()
+    return score(torch.cat(parts), images.labels, len(spec.classes))
+
+
+def _drawn(dataset: str, writers: str | None, spec: "DataSpec") -> "Callable[[float | None, float | None, int | None], Split]":
+    """Draws the digits of the file with a brush at a size: in the middle, or with a seed anywhere on the canvas."""
+    from resnet_core.data.pen_strokes import BRUSH, SIZE, digits_of, prepared_split, read_unipen
+    from resnet_core.data.source import resized
+
+    path = Path(dataset.partition(":")[2]).expanduser()
+    digits = read_unipen(path)
+    if writers is not None:
+        digits = digits_of(digits, writers, path)
+
+    def draw(brush: float | None, size: float | None, seed: int | None) -> "Split":
+        split = prepared_split(digits, brush or BRUSH, size or SIZE, seed)
+        return replace(split, images=resized(split.images, spec))
+
+    return draw
+
+
+def _show_grid(
+    drawn: "Callable[[float | None, float | None, int | None], Split]", judge: "Callable[[Split], Evaluation]", *, as_json: bool
+) -> None:
+    from resnet_core.data.pen_strokes import GRID_BRUSHES, GRID_SIZES
+
+    cells = {(brush, size): judge(drawn(brush, size, 0)) for brush in GRID_BRUSHES for size in GRID_SIZES}
+    accuracies = [cell.accuracy for cell in cells.values()]
+    mean, worst = sum(accuracies) / len(cells), min(accuracies)
+    if as_json:
+        rows = [{"brush": brush, "size": size, "accuracy": cell.accuracy, "n": cell.n} for (brush, size), cell in cells.items()]
+        write_json({"mean": mean, "worst": worst, "grid": rows})
+        return
+    print(f"{mean:.2%} right on average over brush and size, {worst:.2%} in the worst cell")
+    write_table(
+        ("brush", *(f"size {size:g}" for size in GRID_SIZES)),
+        ((f"{brush:g} px", *(f"{cells[brush, size].accuracy:.2%}" for size in GRID_SIZES)) for brush in GRID_BRUSHES),
     )
 
 

@@ -28,6 +28,7 @@ Points = NDArray[np.float64]
 CANVAS = 280  # pixels, as the sketch pad
 FINE = 2  # drawn so many times larger and averaged: grey edges, as a browser draws them
 BRUSH, SIZE, CENTRE = 20.0, 0.6, (0.5, 0.5)
+GRID_BRUSHES, GRID_SIZES = (8.0, 14.0, 20.0, 28.0), (0.4, 0.6, 0.8, 0.95)  # thin to thick, small to large: what people draw
 GZIP = b"\x1f\x8b"
 SEGMENT = re.compile(r'\.SEGMENT\s+DIGIT\s+(?P<strokes>[\d,-]+)\s+\S+\s+"(?P<label>\d)"\s*$')
 COMMENT = re.compile(r"\.COMMENT\s+\d\s+(?P<writer>\d+)\s+\d+\s*$")  # the digit, who wrote it, which of the writer's digits it is
@@ -157,6 +158,19 @@ def place_of(digit: StrokeDigit, brush: float, size: float, share: Points) -> tu
     extent = (high - low) / max(float((high - low).max()), 1e-9) * size + brush / CANVAS
     x, y = 0.5 + (share - 0.5) * np.maximum(1 - extent, 0)
     return float(x), float(y)
+
+
+def digits_of(digits: Sequence[StrokeDigit], writers: str, path: Path) -> tuple[StrokeDigit, ...]:
+    """Those of the writers "21-30" or "3,7,21-30"; raises no_such_writers when there are none."""
+    try:
+        wanted = frozenset(_numbers(writers))
+    except ValueError:
+        wanted = frozenset()
+    found = tuple(digit for digit in digits if digit.writer in wanted)
+    if not found:
+        known = sorted({digit.writer for digit in digits})
+        raise UserError("no_such_writers", path=path, value=writers, first=known[0], last=known[-1])
+    return found
 
 
 def open_pen_strokes(name: str, path: Path, *, size: int | None = None) -> Source:

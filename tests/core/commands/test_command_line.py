@@ -13,6 +13,7 @@ from PIL import Image
 from resnet_core import cli
 from resnet_core.config import DataConfig, RunConfig
 from resnet_core.data import DATASETS, dataset_status, load_spec, load_split, normalize, some_images
+from resnet_core.data.pen_strokes import prepared_split, read_unipen
 from resnet_core.data.photo import prepare_photo
 from resnet_core.inspection import residual_statistics, settle_norms
 from resnet_core.models import build_model, describe, original_spec
@@ -190,6 +191,40 @@ def test_evaluate_on_another_split_and_data_set(call: Call, run: str) -> None:
     assert got["accuracy"] == pytest.approx(Store().run(run).valid_accuracy)
     other = call("evaluate", run, "--dataset", "mnist-mini", "--split", "valid")
     assert other["n"] == 2000
+
+
+@pytest.fixture
+def strokes(tmp_path: Path) -> Path:
+    """Three digits of two writers."""
+    file = tmp_path / "strokes.unipen"
+    parts = ((1, 3, "100 400\n 100 200"), (7, 3, "100 300\n 200 300\n 150 100"), (1, 9, "90 400\n 100 200"))
+    text = (
+        f'.SEGMENT DIGIT {i} ? "{label}"\n.COMMENT {label} {who} 1\n.PEN_DOWN\n {line}\n.PEN_UP\n'
+        for i, (label, who, line) in enumerate(parts)
+    )
+    file.write_text("".join(text))
+    return file
+
+
+def test_evaluate_on_strokes_draws_them_as_asked(call: Call, run: str, strokes: Path, mistake: Callable[..., str]) -> None:
+    where, digits = ("--dataset", f"pen-strokes:{strokes}"), read_unipen(strokes)
+    found = find_checkpoint(run)
+    model = load_model(found).eval()
+
+    def right(brush: float, size: float, seed: int | None, chosen: list[int]) -> float:
+        drawn = prepared_split([digits[i] for i in chosen], brush, size, seed)
+        with torch.no_grad():
+            return (model(normalize(drawn.images, found.spec)).argmax(1) == drawn.labels).double().mean().item()
+
+    assert call("evaluate", run, *where, "--brush", 9, "--size", 0.9)["accuracy"] == pytest.approx(right(9, 0.9, None, [0, 1, 2]))
+    assert call("evaluate", run, *where, "--writers", "1-5")["n"] == 2
+    grid = call("evaluate", run, *where, "--writers", "9", "--grid")
+    assert [(cell["brush"], cell["size"]) for cell in grid["grid"]] == [(b, s) for b in (8, 14, 20, 28) for s in (0.4, 0.6, 0.8, 0.95)]
+    expected = [right(cell["brush"], cell["size"], 0, [2]) for cell in grid["grid"]]
+    assert [cell["accuracy"] for cell in grid["grid"]] == pytest.approx(expected)
+    assert (grid["mean"], grid["worst"]) == pytest.approx((sum(expected) / 16, min(expected)))
+    assert "writers 3 to 9" in mistake("evaluate", run, *where, "--writers", "21-30")
+    assert "pen strokes" in mistake("evaluate", run, "--dataset", "mnist-mini", "--brush", 9)
 
 
 @pytest.mark.parametrize("initial", [False, True])
