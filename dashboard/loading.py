@@ -13,9 +13,10 @@ import torch
 from torch import nn
 
 from dashboard.memory import return_unused_pages
-from resnet_core.config import DataConfig
-from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split
+from resnet_core.config import DataConfig, ModelConfig
+from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split, normalize, some_images
 from resnet_core.errors import UserError
+from resnet_core.inspection import SETTLED_ON, settle_norms
 from resnet_core.models import block_places, build_model, get_entry, twin_config
 from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, load_model, runs_root, shipped_names
 
@@ -51,19 +52,32 @@ def leave_cores_to_trainings() -> None:
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)
-def _shared_model(state: tuple[str, float], initial: bool, _checkpoint: Checkpoint) -> nn.Module:
+def _shared_model(state: tuple[str, float], config: ModelConfig, initial: bool, _checkpoint: Checkpoint) -> nn.Module:
     leave_cores_to_trainings()
     return initial_model(_checkpoint) if initial else load_model(_checkpoint)
 
 
 def own_model(checkpoint: Checkpoint, *, initial: bool = False) -> nn.Module:
     """A copy that the caller may hook and change, in eval mode; with `initial`, the network before its first step."""
-    return copy.deepcopy(_shared_model(file_state(checkpoint), initial, checkpoint))
+    return copy.deepcopy(_shared_model(file_state(checkpoint), checkpoint.config.model, initial, checkpoint))
+
+
+def settled_model(checkpoint: Checkpoint, inputs: torch.Tensor | None = None, *, initial: bool = False) -> nn.Module:
+    """`own_model`; where it has not trained, its BatchNorms know these normalised images (N, C, H, W), else some of the test split."""
+    model = own_model(checkpoint, initial=initial)
+    if not initial and not checkpoint.is_untrained:
+        return model
+    return settle_norms(model, _some_inputs(checkpoint) if inputs is None else inputs)
+
+
+def _some_inputs(checkpoint: Checkpoint) -> torch.Tensor:
+    _, images = checkpoint_images(checkpoint, images_for(checkpoint), "test")
+    return normalize(images.take(some_images(len(images), SETTLED_ON, 0)).images, checkpoint.spec)
 
 
 def require_whole(checkpoint: Checkpoint) -> None:
     """Raises checkpoint_damaged unless the weights can be opened; they are kept for `own_model`."""
-    _shared_model(file_state(checkpoint), False, checkpoint)
+    _shared_model(file_state(checkpoint), checkpoint.config.model, False, checkpoint)
 
 
 def has_blocks(checkpoint: Checkpoint) -> bool:

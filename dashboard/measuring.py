@@ -12,7 +12,7 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
-from dashboard.loading import block_names, checkpoint_images, file_state, images_for, own_model
+from dashboard.loading import block_names, checkpoint_images, file_state, images_for, own_model, settled_model
 from dashboard.memory import tidied
 from dashboard.state import ImageChoice
 from resnet_core.data import Split, normalize, some_images
@@ -27,7 +27,6 @@ from resnet_core.inspection import (
     decisions,
     lesion_accuracies,
     residual_statistics,
-    settle_norms,
     swappable,
 )
 from resnet_core.runs import Checkpoint
@@ -75,7 +74,7 @@ def probabilities(checkpoint: Checkpoint, choice: ImageChoice) -> NDArray[np.flo
 @st.cache_data(max_entries=256, show_spinner=False)
 def _probabilities(state: tuple[str, float], image: str, _checkpoint: Checkpoint, _choice: ImageChoice) -> NDArray[np.float32]:
     with torch.inference_mode():
-        logits = own_model(_checkpoint)(network_input(_checkpoint, _choice))
+        logits = settled_model(_checkpoint)(network_input(_checkpoint, _choice))
     return logits.float().softmax(1)[0].cpu().numpy()
 
 
@@ -86,7 +85,7 @@ def maps_of(checkpoint: Checkpoint, choice: ImageChoice, block: str) -> BlockMap
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _maps(state: tuple[str, float], image: str, block: str, _checkpoint: Checkpoint, _choice: ImageChoice) -> BlockMaps:
-    return block_maps(own_model(_checkpoint), network_input(_checkpoint, _choice), block)
+    return block_maps(settled_model(_checkpoint), network_input(_checkpoint, _choice), block)
 
 
 def statistics_of(
@@ -105,9 +104,7 @@ def _statistics(
     _, images = checkpoint_images(_checkpoint, dataset, split)
     chosen = images.take(some_images(len(images), count, seed))
     inputs = normalize(chosen.images, _checkpoint.spec)
-    model = own_model(_checkpoint, initial=initial)
-    untrained = initial or _checkpoint.metrics.get("step") == 0
-    return residual_statistics(settle_norms(model, inputs) if untrained else model, inputs)
+    return residual_statistics(settled_model(_checkpoint, inputs, initial=initial), inputs)
 
 
 def seconds_per_image(checkpoint: Checkpoint) -> float:
@@ -142,7 +139,7 @@ def lesion_of(checkpoint: Checkpoint, dataset: str, off: tuple[str, ...], order:
 @st.cache_data(max_entries=512, show_spinner=False)
 def _lesion(state: tuple[str, float], dataset: str, off: tuple[str, ...], order: tuple[str, ...] | None, _checkpoint: Checkpoint) -> Lesion:
     images = some_test_images(_checkpoint, dataset, LESION_IMAGES)
-    return lesion_accuracies(own_model(_checkpoint), images, _checkpoint.spec, [off], order=order)[0]
+    return lesion_accuracies(settled_model(_checkpoint), images, _checkpoint.spec, [off], order=order)[0]
 
 
 def lesioned_probabilities(
@@ -151,7 +148,7 @@ def lesioned_probabilities(
     """(K,) of one image without these blocks, in this order."""
     _, split = checkpoint_images(checkpoint, choice.dataset, choice.split)
     image = split.take(torch.tensor([choice.index]))
-    (found,) = lesion_accuracies(own_model(checkpoint), image, checkpoint.spec, [off], order=order, probabilities=True)
+    (found,) = lesion_accuracies(settled_model(checkpoint), image, checkpoint.spec, [off], order=order, probabilities=True)
     assert found.probabilities is not None
     return found.probabilities[0]
 
@@ -179,4 +176,4 @@ def probe_images(checkpoint: Checkpoint) -> Split:
 def decision_of(checkpoint: Checkpoint, choice: ImageChoice, probes: Mapping[str, Probe]) -> DecisionReport:
     """How the answer to one image forms, read with these probes."""
     _, split = checkpoint_images(checkpoint, choice.dataset, choice.split)
-    return decisions(own_model(checkpoint), split.take(torch.tensor([choice.index])), checkpoint.spec, probes)
+    return decisions(settled_model(checkpoint), split.take(torch.tensor([choice.index])), checkpoint.spec, probes)

@@ -39,6 +39,6 @@ def look_at(checkpoint: str, dataset: str | None, split: str, *, count: int, see
     chosen = images.take(some_images(len(images), count, seed))
     inputs = normalize(chosen.images, found.spec)
     model = initial_model(found) if initial else load_model(found)
-    if initial or found.metrics.get("step") == 0:
+    if initial or found.is_untrained:
         settle_norms(model, inputs)
     return Looked(checkpoint=found, chosen=chosen, inputs=inputs, model=model)

@@ -51,7 +51,7 @@ def _on_images(name: str, dataset: str | None, first: int, second: int, initial:
     if first == second:
         raise UserError("same_image", value=first)
     model = initial_model(found) if initial else load_model(found)
-    if initial or found.metrics.get("step") == 0:
+    if initial or found.is_untrained:
         settle_norms(model, normalize(images.take(some_images(len(images), SETTLED_ON, 0)).images, found.spec))
     start, end = (normalize(images.images[index : index + 1], found.spec) for index in (first, second))
     return line_gradients(model, start, end, int(images.labels[first]))

@@ -49,6 +49,11 @@ class Checkpoint:
     def model_name(self) -> str:
         return self.config.model.model
 
+    @property
+    def is_untrained(self) -> bool:
+        """Saved before the first step: its BatchNorms have seen no data yet."""
+        return self.metrics.get("step") == 0
+
 
 def save_checkpoint(path: Path, weights: Mapping[str, Tensor], config: RunConfig, spec: DataSpec, metrics: Mapping[str, Any]) -> str:
     """Write atomically; returns the weights' hash. Tensors may live on any device and in any memory order."""

@@ -10,7 +10,7 @@ from dashboard.components.background_job import Progress, Work, background_job
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, network_label, short_block
 from dashboard.i18n import t
-from dashboard.loading import file_state, find_twin, own_model
+from dashboard.loading import file_state, find_twin, settled_model
 from dashboard.measuring import (
     LESION_IMAGES,
     PROBE_IMAGES,
@@ -50,7 +50,7 @@ def decision_view(checkpoint: Checkpoint, image: ImageChoice) -> None:
 
 def _study(networks: Sequence[Checkpoint], dataset: str) -> Work:
     """For each network the probes of its training images and what they and the head read on the test images."""
-    prepared = [(n, own_model(n), probe_images(n), some_test_images(n, dataset, LESION_IMAGES)) for n in networks]
+    prepared = [(n, settled_model(n), probe_images(n), some_test_images(n, dataset, LESION_IMAGES)) for n in networks]
     total = sum(len(training) + len(test) for _, _, training, test in prepared)
 
     def work(progress: Progress) -> list[Studied]:

@@ -14,7 +14,7 @@ from dashboard.components.background_job import Progress, Work, background_job
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, network_label, short_block
 from dashboard.i18n import t
-from dashboard.loading import block_names, file_state, find_twin, own_model
+from dashboard.loading import block_names, file_state, find_twin, own_model, settled_model
 from dashboard.measuring import (
     LESION_IMAGES,
     lesion_of,
@@ -191,7 +191,7 @@ def _values(checkpoint: Checkpoint, values: Sequence[float], whole: float = 0.0)
 
 def _studies(networks: Sequence[Checkpoint], images: Sequence[Split], groups: Sequence[Sequence[str]], order: Sequence[str] | None) -> Work:
     """Every group of lesions in one network after the other."""
-    models = [own_model(network) for network in networks]
+    models = [settled_model(network) for network in networks]
     total = sum(len(split) for split in images)
 
     def work(progress: Progress) -> list[tuple[Lesion, ...]]:

@@ -44,7 +44,7 @@ def verdict_view(checkpoint: Checkpoint, image: ImageChoice) -> None:
 
 def _examination(checkpoint: Checkpoint, dataset: str) -> Work:
     model, initial = own_model(checkpoint), own_model(checkpoint, initial=True)
-    images, trained = some_test_images(checkpoint, dataset, LESION_IMAGES), checkpoint.metrics.get("step") != 0
+    images, trained = some_test_images(checkpoint, dataset, LESION_IMAGES), not checkpoint.is_untrained
 
     def work(progress: Progress) -> NetworkEvidence:
         lesions = lesion_accuracies(model, images, checkpoint.spec, each_block(model), probabilities=True, progress=progress)

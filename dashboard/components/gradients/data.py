@@ -7,13 +7,13 @@ import streamlit as st
 
 from dashboard.components.names import network_label
 from dashboard.i18n import t
-from dashboard.loading import checkpoint_images, file_state, images_for, open_checkpoint, own_model, store
+from dashboard.loading import checkpoint_images, file_state, images_for, open_checkpoint, settled_model, store
 from dashboard.memory import tidied
 from resnet_core.data import normalize, some_images
 from resnet_core.errors import UserError
-from resnet_core.inspection import GradientReport, measure_gradients, settle_norms
+from resnet_core.inspection import GradientReport, measure_gradients
 from resnet_core.models import twin_config, twin_name
-from resnet_core.runs import Checkpoint, checkpoints_of, initial_model, shipped_names
+from resnet_core.runs import Checkpoint, checkpoints_of, shipped_names
 
 SEPARATOR = "@"  # between a run and one of its checkpoints
 
@@ -124,7 +124,5 @@ def _gradients(state: tuple[str, float], model_name: str, initial: bool, batch: 
     _, images = checkpoint_images(checkpoint, images_for(checkpoint), batch.split)
     chosen = images.take(some_images(len(images), batch.count, batch.seed))
     inputs = normalize(chosen.images, checkpoint.spec)
-    model = initial_model(checkpoint) if initial else own_model(checkpoint)
-    if initial or checkpoint.metrics.get("step") == 0:
-        model = settle_norms(model, inputs)
+    model = settled_model(checkpoint, inputs, initial=initial)
     return measure_gradients(model, inputs, chosen.labels, training=batch.training)

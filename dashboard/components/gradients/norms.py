@@ -27,7 +27,7 @@ def gradient_view(checkpoint: Checkpoint, batch: Batch, block: str | None) -> li
     members = [Member(checkpoint=checkpoint), *([twin] if twin else [])]
     with st.spinner(t("gradients.measuring", count=batch.count)):
         measured = [measure(member, batch) for member in members]
-        initial = None if checkpoint.metrics.get("step") == 0 else measure(before_training(checkpoint), batch)
+        initial = None if checkpoint.is_untrained else measure(before_training(checkpoint), batch)
     chosen = measured[0].report
     picture, words = st.columns([2.6, 1], gap="medium")
     with picture:

@@ -14,7 +14,7 @@ from dashboard.components.background_job import Progress, Work, background_job, 
 from dashboard.components.formats import duration
 from dashboard.components.names import network_label
 from dashboard.i18n import error_text, t
-from dashboard.loading import block_names, checkpoint_images, file_state, has_blocks, has_shortcuts, images_for, own_model
+from dashboard.loading import block_names, checkpoint_images, file_state, has_blocks, has_shortcuts, images_for, settled_model
 from dashboard.measuring import seconds_per_image
 from resnet_core.data import normalize, some_images
 from resnet_core.errors import UserError
@@ -82,7 +82,7 @@ def paths_view(checkpoint: Checkpoint) -> None:
 
 def _study_picker(checkpoint: Checkpoint) -> _Study:
     own = len(block_names(checkpoint))
-    networks = [OWN, *([INITIAL] if checkpoint.metrics.get("step") != 0 else [])]
+    networks = [OWN, *([] if checkpoint.is_untrained else [INITIAL])]
     if own < SHORT_PATHS_FROM and max(checkpoint.spec.height, checkpoint.spec.width) <= SMALL:
         networks.append(DEEP)
     if st.session_state.get("paths_network") not in networks:
@@ -161,9 +161,7 @@ def _network(checkpoint: Checkpoint, which: str, inputs: torch.Tensor) -> nn.Mod
     if which == DEEP:
         config = dataclasses.replace(checkpoint.config.model, model=DEEP_MODEL)
         return settle_norms(build_model(config, checkpoint.spec, seed=checkpoint.config.train.seed), inputs)
-    model = own_model(checkpoint, initial=which == INITIAL)
-    untrained = which == INITIAL or checkpoint.metrics.get("step") == 0
-    return settle_norms(model, inputs) if untrained else model
+    return settled_model(checkpoint, inputs, initial=which == INITIAL)
 
 
 # -- showing ----------------------------------------------------------------------------------------------------------------------

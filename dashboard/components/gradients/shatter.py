@@ -9,21 +9,19 @@ from dashboard.components.formats import percent
 from dashboard.components.gradients.data import Member, before_training, twin_of
 from dashboard.components.names import network_label
 from dashboard.i18n import error_text, t
-from dashboard.loading import checkpoint_images, file_state, images_for, leave_cores_to_trainings, own_model
+from dashboard.loading import checkpoint_images, file_state, images_for, leave_cores_to_trainings, settled_model
 from dashboard.measuring import pixels_of
-from resnet_core.data import normalize, some_images
+from resnet_core.data import normalize
 from resnet_core.errors import UserError
 from resnet_core.inspection import (
-    SETTLED_ON,
     LineGradients,
     ToyGradients,
     line_gradients,
     noise_autocorrelation,
-    settle_norms,
     toy_gradients,
 )
 from resnet_core.inspection.shatter import KINDS, MOST_DEPTH, NOISES, POINTS, WIDTH
-from resnet_core.runs import Checkpoint, initial_model
+from resnet_core.runs import Checkpoint
 
 DEPTH, SEEDS, MOST_SEEDS = 24, 5, 20
 NOISE_STYLES = {"white": NetworkStyle(color=REFERENCE, dash=(1, 3)), "brown": NetworkStyle(color="#B0842A", dash=(1, 3))}
@@ -182,7 +180,7 @@ def _members(checkpoint: Checkpoint) -> list[Member]:
 
 
 def _is_untrained(member: Member) -> bool:
-    return member.is_initial or member.checkpoint.metrics.get("step") == 0
+    return member.is_initial or member.checkpoint.is_untrained
 
 
 def _member_line(member: Member, line: LineGradients) -> CorrelationLine:
@@ -201,9 +199,7 @@ def _line(state: tuple[str, float], model_name: str, initial: bool, first: int, 
     leave_cores_to_trainings()
     checkpoint = _member.checkpoint
     _, images = checkpoint_images(checkpoint, images_for(checkpoint), "test")
-    model = initial_model(checkpoint) if initial else own_model(checkpoint)
-    if _is_untrained(_member):
-        settle_norms(model, normalize(images.take(some_images(len(images), SETTLED_ON, 0)).images, checkpoint.spec))
+    model = settled_model(checkpoint, initial=initial)
     start, end = (normalize(images.images[index : index + 1], checkpoint.spec) for index in (first, second))
     return line_gradients(model, start, end, int(images.labels[first]))
 

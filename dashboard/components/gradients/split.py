@@ -35,7 +35,7 @@ def gradient_split(measured: Sequence[Measurement], batch: Batch, block: str) ->
     if residual is None:
         return
     checkpoint = residual.member.checkpoint
-    initial = None if checkpoint.metrics.get("step") == 0 else gradients_of(before_training(checkpoint), batch)
+    initial = None if checkpoint.is_untrained else gradients_of(before_training(checkpoint), batch)
     left, right = st.columns(2, gap="medium")
     with left:
         _bars(residual, block)
