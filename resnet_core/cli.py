@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import typer
 
 from resnet_core.commands.bench import bench
+from resnet_core.commands.cka import cka
+from resnet_core.commands.compare import compare
 from resnet_core.commands.data import app as data_app
 from resnet_core.commands.describe import describe
 from resnet_core.commands.evaluate import evaluate
@@ -49,6 +51,8 @@ app.command()(gradients)
 app.command()(probe)
 app.command()(paths)
 app.command()(shatter)
+app.command()(compare)
+app.command()(cka)
 app.command()(predict)
 app.command()(bench)
 
