@@ -14,13 +14,11 @@ from torch import nn
 
 from dashboard.memory import return_unused_pages
 from resnet_core.config import DataConfig, ModelConfig
-from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split, normalize, some_images
+from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split, normalize, some_images, stand_in
 from resnet_core.errors import UserError
 from resnet_core.inspection import SETTLED_ON, settle_norms
 from resnet_core.models import block_places, build_model, get_entry, twin_config
 from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, load_model, runs_root, shipped_names
-
-STAND_INS = {"mnist": "mnist-mini"}  # same official test images, always here
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -117,17 +115,11 @@ def _block_names(state: tuple[str, float], _checkpoint: Checkpoint) -> tuple[str
     return tuple(place.name for place in block_places(model))
 
 
-def same_images(one: str, other: str) -> bool:
-    """Whether two data sets share their test images."""
-    return STAND_INS.get(one, one) == STAND_INS.get(other, other)
-
-
 def images_for(checkpoint: Checkpoint) -> str:
-    """The data set to show a checkpoint on: its own, or one that has the same test images when its own is not on this machine."""
+    """The data set to show a checkpoint on: its own, or the one that stands in for it when its own is not on this machine."""
     own = checkpoint.config.data.dataset
-    if own in STAND_INS and not DATASETS[own].is_present(data_root()):
-        return STAND_INS[own]
-    return own
+    other = stand_in(own)
+    return own if other is None or (own in DATASETS and DATASETS[own].is_present(data_root())) else other
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -141,7 +133,7 @@ def checkpoint_images(checkpoint: Checkpoint, dataset: str, split: str) -> tuple
     config = dataclasses.replace(checkpoint.config.data, dataset=dataset)
     if split == "test":  # never cut: one copy for all networks
         config = DataConfig(dataset=dataset, image_size=config.image_size)
-    if dataset not in (checkpoint.config.data.dataset, STAND_INS.get(checkpoint.config.data.dataset)):
+    if dataset not in (checkpoint.config.data.dataset, stand_in(checkpoint.config.data.dataset)):
         config = dataclasses.replace(config, image_size=checkpoint.spec.height)
     return _cut_images(config, split)
 

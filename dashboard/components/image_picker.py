@@ -14,7 +14,7 @@ from dashboard.i18n import error_text, t
 from dashboard.loading import checkpoint_images, images_for
 from dashboard.measuring import PickedImage, picked_image, pixels_of, probabilities
 from dashboard.state import ImageChoice, select, selection
-from resnet_core.data import DATASETS, DataSpec, Split, display_name
+from resnet_core.data import DATASETS, DataSpec, Split, display_name, splits_of
 from resnet_core.errors import UserError, nearest
 from resnet_core.runs import Checkpoint, require_channels
 
@@ -92,7 +92,7 @@ def _enlarged(pixels: NDArray[np.uint8]) -> Image.Image:
 
 
 def _split_select(key: str, choice: ImageChoice, own: str) -> None:
-    options = [f"{own}:{split}" for split in SPLITS]
+    options = [f"{own}:{split}" for split in SPLITS if split in splits_of(own)]
     chosen = f"{choice.dataset}:{choice.split}"
     if chosen not in options:
         options.insert(0, chosen)

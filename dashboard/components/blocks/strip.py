@@ -18,6 +18,7 @@ from dashboard.components.names import block_label, network_label
 from dashboard.i18n import t
 from dashboard.loading import checkpoint_images, file_state, find_twin, has_shortcuts, own_model
 from dashboard.measuring import seconds_per_image, statistics_of
+from resnet_core.data import splits_of
 from resnet_core.inspection import BlockStatistics, formula_stds, inverse_root_line
 from resnet_core.runs import Checkpoint
 
@@ -158,8 +159,9 @@ def _measure_picker(shortcuts: bool) -> list[str]:
 
 
 def _sample_picker(checkpoint: Checkpoint, dataset: str) -> _Sample:
+    splits = [split for split in SPLITS if split in splits_of(dataset)]
     split = st.segmented_control(
-        t("pick.split"), list(SPLITS), format_func=lambda option: t(SPLITS[option]), default="test", required=True, key="strip_split"
+        t("pick.split"), splits, format_func=lambda option: t(SPLITS[option]), default="test", required=True, key="strip_split"
     )
     _, images = checkpoint_images(checkpoint, dataset, split)
     most = min(len(images), MOST)

@@ -8,6 +8,7 @@ from dashboard.components.image_picker import SPLITS
 from dashboard.i18n import t
 from dashboard.loading import checkpoint_images, images_for
 from dashboard.measuring import seconds_per_image
+from resnet_core.data import splits_of
 from resnet_core.models import get_entry
 from resnet_core.runs import Checkpoint
 
@@ -33,7 +34,7 @@ def batch_picker(checkpoint: Checkpoint) -> Batch:
         with st.popover(t("gradients.batch"), icon=":material/tune:"):
             split = st.segmented_control(
                 t("pick.split"),
-                list(SPLITS),
+                [split for split in SPLITS if split in splits_of(images_for(checkpoint))],
                 format_func=lambda option: t(SPLITS[option]),
                 default="test",
                 required=True,

@@ -74,7 +74,7 @@ def _machine(choice: str) -> None:
 
 
 def _dataset_choice() -> str:
-    present = {status.name: status.present for status in dataset_status()}
+    present = {status.name: status.present for status in dataset_status() if status.train}
     options = [*present, FOLDER]
 
     def label(name: str) -> str:

@@ -47,8 +47,8 @@ def test_home_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ("dataset", "expected"),
     [
         ("mnist-mini", "mnist-mini"),
-        ("image-folder:/home/ada/cifar10-jpg", "cifar10-jpg"),
-        ("image-folder:/home/ada/cifar10-jpg/", "cifar10-jpg"),
+        ("image-folder:/home/ada/street-signs", "street-signs"),
+        ("image-folder:/home/ada/street-signs/", "street-signs"),
         ("image-folder:我的图片", "我的图片"),
         ("pen-strokes:/x/writers-1-30.unipen.gz", "writers-1-30"),
         ("image-folder:/home/ada/cifar10", "image-folder:/home/ada/cifar10"),  # is not CIFAR-10 itself
@@ -69,7 +69,7 @@ def test_status_looks_for_files_only(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (tmp_path / file).write_bytes(b"")
     rows = {row.name: row for row in dataset_status(tmp_path)}
     assert list(rows) == list(DATASETS)
-    assert {name for name, row in rows.items() if row.present} == {"mnist-mini", "mnist"}
+    assert {name for name, row in rows.items() if row.present} == {"mnist-mini", "mnist", "fashion-mnist-sample", "cifar10-jpg-sample"}
     assert (rows["cifar100"].train, rows["cifar100"].valid, rows["cifar100"].test) == (40_000, 10_000, 10_000)
     assert (rows["cifar100"].classes, rows["cifar100"].channels, rows["cifar100"].size) == (100, 3, 32)
     (tmp_path / DATASETS["mnist"].files[2]).unlink()
