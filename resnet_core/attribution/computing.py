@@ -1,0 +1,375 @@
+"""attribute(): a method asked about images, on a copy of the network, in batches that fit into memory, the same for the same request.
+
+A copy shares the weights and has hooks and modes of its own, so the network is left as found whatever happens, and two threads do not
+meet. Methods that draw random numbers are asked image by image, each from the same seed, so that a map does not depend on the other
+images of its batch; they wait for each other, since Captum draws from the process's own generators.
+"""
+
+import contextlib
+import copy
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from resnet_core.attribution.baselines import baseline_of
+from resnet_core.attribution.captum_door import captum
+from resnet_core.attribution.methods import INPUT, Call, Method, Passes, Question, get_method, place_of_map, total_of
+from resnet_core.attribution.settings import Baselined, IntegratedGradientsSettings
+from resnet_core.attribution.support import name_of, why_not
+from resnet_core.attribution.traits import Traits, traits_of
+from resnet_core.config import Config
+from resnet_core.data.spec import DataSpec, normalize
+from resnet_core.errors import UserError
+
+BUDGET = 512 * 2**20  # bytes of activations that may live at once
+MOST_ROWS = 64  # images in one pass: more are no faster on a CPU, whose cache they leave
+COPIES = 4  # of each activation: itself, its gradient, and what hooks keep
+Images = Tensor | NDArray[Any]
+Progress = Callable[[int, int], None]
+_drawing = threading.Lock()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LayerMap:
+    """What a layer's map looks like before it is enlarged, (h, w), and its sum."""
+
+    name: str
+    map: NDArray[np.float32]
+    total: float
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Attribution:
+    """One image's map (C, H, W) for the score (logit) of `target`, whose probability the network puts at `probability`.
+
+    The map is about the normalised input; a method that speaks of places alone gives one channel. `total` is what it adds up to, and
+    `completeness_delta` that sum minus f(image) - f(baseline), `completeness_error` its size as a share of that difference: None for a
+    method that promises no sum. `steps` are those that were needed. `strip`: every layer of a layer method.
+    """
+
+    method: str
+    settings: Config
+    seed: int
+    target: int
+    probability: float
+    score: float
+    map: NDArray[np.float32]
+    total: float
+    completeness_delta: float | None
+    completeness_error: float | None
+    steps: int | None
+    strip: tuple[LayerMap, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answer:
+    """Of a batch: maps (B, C, H, W), what they add up to, what they should add up to, raw maps of the layers."""
+
+    maps: Tensor
+    totals: Tensor
+    expected: Tensor | None
+    layers: dict[str, Tensor]
+    steps: Tensor | None
+
+
+def attribute(
+    model: nn.Module,
+    images: Images,
+    spec: DataSpec,
+    method: str,
+    settings: Config | Mapping[str, Any] | None = None,
+    *,
+    target: int | Sequence[int] | None = None,
+    seed: int = 0,
+    references: Images | None = None,
+    budget: int = BUDGET,
+    progress: Progress | None = None,
+    name: str | None = None,
+) -> tuple[Attribution, ...]:
+    """One Attribution per image (N, C, H, W), given as uint8 or as float in [0, 1].
+
+    `target`: a class, one per image, or None for what the network says itself. `references`: other images, for the methods that compare
+    with them (black, mean and blurred stand in). `budget` bounds the memory of activations in bytes. `progress(passes, of about)` is
+    called at every forward pass and may raise to stop. The model is left as found. Raises UserError: unknown_name, what settings raise,
+    image_shape, target_out_of_range, and why_not's reason for a method that is not sound for this network (called `name`).
+    """
+    chosen = get_method(method)
+    options = settings_of(chosen, settings)
+    own = borrowed(model)
+    name = name or name_of(model)
+    inputs, pixels = prepared(images, spec, own)
+    traits = traits_of(own, spec)
+    if (error := why_not(chosen, traits, name)) is not None:
+        raise error
+    rows = rows_within(own, inputs[:1], budget)
+    scores = _scores(own, inputs, rows)
+    targets = targets_of(target, scores, name)
+    known = prepared(references, spec, own)[0] if references is not None and len(references) else None
+    counted = counting(own, progress, len(inputs) * cost_of(chosen, options, spec, traits).forward)
+    parts = []
+    with counted:
+        for part in _parts(chosen, options, len(inputs), rows):
+            question = Question(
+                model=own, pixels=pixels[part], inputs=inputs[part], targets=targets[part], spec=spec, traits=traits, settings=options,
+                references=_references(known, pixels[part], options, spec), rows=rows,
+            )  # fmt: skip
+            parts += _attributions(chosen, question, _answer(chosen, question, seed), scores[part], seed)
+    return tuple(parts)
+
+
+def settings_of(method: Method, settings: Config | Mapping[str, Any] | None) -> Config:
+    """Settings of the method's own kind: given ones, its defaults, or some of them by name (as text, too)."""
+    if isinstance(settings, method.settings):
+        return settings
+    values = settings.to_dict() if isinstance(settings, Config) else dict(settings or {})
+    return method.settings.from_dict(values)
+
+
+def cost_of(method: Method, settings: Any, spec: DataSpec, traits: Traits) -> Passes:
+    """Passes that one image costs at most, with SmoothGrad's copies and one more for its score."""
+    once = method.cost(settings, spec, traits)
+    copies = settings.smooth or 1
+    return Passes(forward=1 + copies * once.forward, backward=copies * once.backward)
+
+
+def borrowed(model: nn.Module) -> nn.Module:
+    """A copy in eval mode that shares weights and buffers, with modules and hooks of its own; activations in place become ones that are not."""
+    shared: dict[int, Any] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    own = copy.deepcopy(model, shared).eval()
+    for module in own.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # type: ignore[assignment]
+    return own
+
+
+def prepared(images: Images, spec: DataSpec, model: nn.Module) -> tuple[Tensor, Tensor]:
+    """(normalised, pixels in [0, 1]) on the model's device."""
+    given = torch.as_tensor(images)
+    expected = (spec.channels, spec.height, spec.width)
+    if given.dim() != 4 or tuple(given.shape[1:]) != expected or not len(given):
+        raise UserError("image_shape", need="x".join(map(str, expected)), have="x".join(map(str, given.shape[1:])) or "none")
+    device = next(model.parameters()).device
+    pixels = given.to(device, torch.float32) / (255 if given.dtype == torch.uint8 else 1)
+    return normalize(pixels, spec), pixels
+
+
+@torch.no_grad()
+def rows_within(model: nn.Module, image: Tensor, budget: int) -> int:
+    """Images (at least one) whose activations fit into the budget together, from one pass of one image."""
+    elements = 0
+
+    def count(module: nn.Module, inputs: Any, output: Any) -> None:
+        nonlocal elements
+        elements += output.numel() if isinstance(output, Tensor) else 0
+
+    handles = [module.register_forward_hook(count) for module in model.modules() if not any(True for _ in module.children())]
+    try:
+        model(image)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return max(1, min(MOST_ROWS, budget // max(1, elements * image.element_size() * COPIES)))
+
+
+@torch.no_grad()
+def _scores(model: nn.Module, inputs: Tensor, rows: int) -> Tensor:
+    return torch.cat([model(part) for part in inputs.split(rows)])
+
+
+def targets_of(target: int | Sequence[int] | None, scores: Tensor, name: str) -> Tensor:
+    """Class of each image, (N,). Raises target_out_of_range."""
+    if target is None:
+        return scores.argmax(1)
+    targets = torch.as_tensor(target, device=scores.device).expand(len(scores))
+    classes = scores.shape[1]
+    wrong = targets[(targets < 0) | (targets >= classes)]
+    if len(wrong):
+        raise UserError("target_out_of_range", field="target", value=int(wrong[0]), name=name, last=classes - 1)
+    return targets.long()
+
+
+def _references(known: Tensor | None, pixels: Tensor, settings: Config, spec: DataSpec) -> Tensor:
+    if known is not None:
+        return known[: getattr(settings, "references", len(known))]
+    stand_ins = [baseline_of(pixels[:1], Baselined(baseline=kind), spec) for kind in ("black", "mean", "blurred")]
+    return torch.cat(stand_ins)
+
+
+def _parts(method: Method, settings: Any, count: int, rows: int) -> Iterator[slice]:
+    size = 1 if method.random or settings.smooth else rows
+    return (slice(start, start + size) for start in range(0, count, size))
+
+
+def counting(model: nn.Module, progress: Progress | None, total: int) -> contextlib.AbstractContextManager[Any]:
+    """While open, progress hears of every pass through the model (a copy), and may raise to stop."""
+    if progress is None:
+        return contextlib.nullcontext()
+    done = 0
+
+    def hook(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        nonlocal done
+        first = inputs[0][0] if isinstance(inputs[0], tuple) else inputs[0]
+        done += len(first) * (2 if isinstance(inputs[0], tuple) else 1)  # DeepLift hands in images and baselines as a pair
+        progress(min(done, total), total)
+
+    return _removed(model.register_forward_pre_hook(hook))
+
+
+@contextlib.contextmanager
+def _removed(handle: Any) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextlib.contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's and NumPy's own generators start from the seed and go on afterwards as if nothing had been; one thread at a time."""
+    with _drawing, torch.random.fork_rng():
+        before = np.random.get_state()
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)
+
+
+def _answer(method: Method, question: Question, seed: int) -> _Answer:
+    if isinstance(question.settings, IntegratedGradientsSettings) and not question.settings.smooth:
+        return _doubled(method, question)
+    with seeded(seed) if method.random or question.settings.smooth else contextlib.nullcontext():
+        raw = {name: _ask(call, question) for name, call in method.calls(question).items()}
+    return _read(method, question, raw)
+
+
+def _ask(call: Call, question: Question) -> Tensor:
+    """What Captum says, through its NoiseTunnel where the settings ask for noise."""
+    settings = question.settings
+    inputs = question.inputs.detach().clone().requires_grad_()
+    if not settings.smooth:
+        return call.captum.attribute(inputs, target=question.targets, **call.arguments).detach()  # type: ignore[no-any-return]
+    tunnel = captum("attr").NoiseTunnel(_Bound(call))
+    return tunnel.attribute(  # type: ignore[no-any-return]
+        inputs.detach(),
+        nt_type=settings.smooth_kind,
+        nt_samples=settings.smooth,
+        nt_samples_batch_size=_noisy_copies(call, question),
+        stdevs=question.noise(settings.smooth_noise),
+        target=question.targets,
+    ).detach()
+
+
+def _noisy_copies(call: Call, question: Question) -> int:
+    """Of the one image that go through the network together. Methods that have many changed copies of each take few noisy ones."""
+    inner = call.arguments.get("n_samples", 1) if "perturbations_per_eval" not in call.arguments else question.rows
+    return int(max(1, min(question.settings.smooth, question.rows // inner)))
+
+
+class _Bound:
+    """A Captum method with its baselines and masks filled in, as NoiseTunnel wants to have it: it would repeat a set of references."""
+
+    def __init__(self, call: Call) -> None:
+        self.forward_func, self.multiplies_by_inputs = call.captum.forward_func, call.captum.multiplies_by_inputs
+        ask = call.captum.attribute
+
+        def attribute(self: "_Bound", inputs: Tensor, target: Tensor) -> Tensor:
+            return ask(inputs.detach().requires_grad_(), target=target, **call.arguments)  # type: ignore[no-any-return]
+
+        attribute.__wrapped__ = attribute  # type: ignore[attr-defined]
+        self.attribute = attribute
+
+    def has_convergence_delta(self) -> bool:
+        return False
+
+
+def _read(method: Method, question: Question, raw: dict[str, Tensor], steps: Tensor | None = None) -> _Answer:
+    """From raw maps to one per image: the chosen layer's, enlarged; one channel where all of them say the same."""
+    settings = question.settings
+    expected = None if settings.smooth else _expected(method, question)
+    if INPUT in raw:
+        maps = raw[INPUT][:, :1] if method.places else raw[INPUT]
+        return _Answer(maps=maps, totals=total_of(raw[INPUT], question, method), expected=expected, layers={}, steps=steps)
+    layers = {name: found.sum(1) for name, found in raw.items()}  # (B, h, w)
+    place = layers[place_of_map(settings.layer, tuple(layers))]
+    options = {} if settings.interpolation == "nearest" else {"align_corners": False}
+    maps = functional.interpolate(place.unsqueeze(1), question.inputs.shape[-2:], mode=settings.interpolation, **options)
+    return _Answer(maps=maps, totals=place.flatten(1).sum(1), expected=expected, layers=layers, steps=steps)
+
+
+@torch.no_grad()
+def _expected(method: Method, question: Question) -> Tensor | None:
+    """(B,): f(x) minus f of what the method compares with."""
+    if method.complete is None:
+        return None
+    scores = _scores(question.model, question.inputs, question.rows).gather(1, question.targets.unsqueeze(1)).squeeze(1)
+    if method.complete == "references":
+        others = _scores(question.model, question.references, question.rows)
+        return scores - others[:, question.targets].mean(0)
+    others = _scores(question.model, question.baseline(), question.rows)
+    return scores - others.gather(1, question.targets.unsqueeze(1)).squeeze(1)
+
+
+def _doubled(method: Method, question: Question) -> _Answer:
+    """Integrated Gradients with twice the steps for every image whose sum still misses the difference by more than the tolerance."""
+    settings: IntegratedGradientsSettings = question.settings
+    expected = _expected(method, question)
+    assert expected is not None
+    maps = torch.zeros_like(question.inputs)
+    taken = torch.zeros(len(maps), dtype=torch.long, device=maps.device)
+    open_ones, steps = torch.arange(len(maps), device=maps.device), settings.steps
+    while len(open_ones):
+        some = replace(
+            question, pixels=question.pixels[open_ones], inputs=question.inputs[open_ones], targets=question.targets[open_ones],
+            settings=replace(settings, steps=steps),
+        )  # fmt: skip
+        maps[open_ones] = _ask(method.calls(some)[INPUT], some)
+        taken[open_ones] = steps
+        missed = (maps[open_ones].flatten(1).sum(1) - expected[open_ones]).abs() > settings.tolerance * expected[open_ones].abs()
+        open_ones, steps = open_ones[missed], 2 * steps
+        if steps > settings.max_steps:
+            break
+    return replace(_read(method, question, {INPUT: maps}), steps=taken)
+
+
+def _attributions(method: Method, question: Question, answer: _Answer, scores: Tensor, seed: int) -> list[Attribution]:
+    probabilities = scores.softmax(1)
+    found = []
+    for number, target in enumerate(question.targets.tolist()):
+        total = float(answer.totals[number])
+        delta = None if answer.expected is None else total - float(answer.expected[number])
+        found.append(
+            Attribution(
+                method=method.name,
+                settings=question.settings,
+                seed=seed,
+                target=target,
+                probability=float(probabilities[number, target]),
+                score=float(scores[number, target]),
+                map=answer.maps[number].float().cpu().numpy(),
+                total=total,
+                completeness_delta=delta,
+                completeness_error=None if delta is None or answer.expected is None else share(delta, float(answer.expected[number])),
+                steps=int(answer.steps[number]) if answer.steps is not None else getattr(question.settings, "steps", None),
+                strip=tuple(
+                    LayerMap(name=name, map=layer[number].float().cpu().numpy(), total=float(layer[number].sum()))
+                    for name, layer in answer.layers.items()
+                ),
+            )
+        )
+    return found
+
+
+def share(delta: float, expected: float) -> float:
+    """|delta| / |expected|; 0 / 0 is 0."""
+    if delta == 0:
+        return 0.0
+    return abs(delta) / abs(expected) if expected else float("inf")
