@@ -1,22 +1,30 @@
 """`describe MODEL`: the network as a table."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import typer
 
-from resnet_core.commands.output import JSON_OPTION, parse_settings, say, write_json, write_table
+from resnet_core.commands.output import JSON_OPTION, parse_settings, plain, say, write_json, write_table
+
+if TYPE_CHECKING:
+    from resnet_core.models.diagram import Part
 
 
 def describe(
     model: str,
     dataset: str | None = typer.Option(None, help="adapt the network to these data; without it, the original (ImageNet; 6n+2: CIFAR-10)"),
     option: str = typer.Option("auto", help="shortcut option: A, B, C"),
+    size: int | None = typer.Option(None, min=1, max=4096, help="side of the image in px, any; without it, the data's or the original's"),
     settings: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="any setting of the network, such as version=v2 or width=0.5"
     ),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Layers with output shapes, parameters and multiply-accumulates (MACs) for one image; no weight is allocated."""
+    """Layers with output shapes, parameters, multiply-accumulates (MACs) for one image and receptive fields; no weight is allocated.
+
+    With --json also how people draw it: stem, stages, blocks and head, each with its building block as in He et al. 2015, table 1.
+    """
     from resnet_core.config import RunConfig
     from resnet_core.data import load_spec
     from resnet_core.models import describe as describe_model
@@ -24,20 +32,30 @@ def describe(
 
     config = RunConfig.from_flat({"model": model, "option": option, **parse_settings(settings)})
     spec = load_spec(replace(config.data, dataset=dataset)) if dataset else original_spec(model)
+    if size is not None:
+        spec = replace(spec, height=size, width=size)
     described = describe_model(config.model, spec)
     if as_json:
-        write_json(
-            {
-                **{key: getattr(described, key) for key in ("model", "parameters", "flops", "macs", "layers")},
-                "input": (spec.channels, spec.height, spec.width),
-                "classes": len(spec.classes),
-            }
-        )
+        parts = [{**plain(part), "notation": part.notation} for part in described.parts]
+        write_json({**plain(described), "input": described.input_shape, "parts": parts})
         return
     write_table(
-        ("layer", "kind", "output", "parameters", "MACs"),
-        [(r.name, r.kind, r.output_shape, r.parameters, r.macs) for r in described.layers],
+        ("layer", "kind", "output", "parameters", "MACs", "sees"),
+        [(r.name, r.kind, r.output_shape, r.parameters, r.macs, _side(r.receptive_field)) for r in described.layers],
+    )
+    write_table(
+        ("part", "output", "building blocks", "parameters", "MACs"),
+        [(_part_name(part), part.output_shape, part.notation, part.parameters, part.macs) for part in described.parts],
     )
     say(
         f"{model} on {spec.channels} x {spec.height} x {spec.width}, {len(spec.classes)} classes: {described.parameters:,} parameters, {described.macs:,} MACs, {described.flops:,} FLOPs"
     )
+
+
+def _side(receptive_field: int | None) -> str:
+    """Side of the square of pixels that one position depends on."""
+    return "all" if receptive_field is None else f"{receptive_field} px"
+
+
+def _part_name(part: "Part") -> str:
+    return f"stage {part.number}" if part.role == "stage" else part.name

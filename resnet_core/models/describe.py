@@ -1,86 +1,62 @@
-"""A network as a table: shapes, parameters and multiply-accumulates of every layer, without allocating a weight."""
+"""A network in numbers: every layer with its shape, parameters, multiply-accumulates and receptive field, without allocating a weight."""
 
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from resnet_core.config import ModelConfig
 from resnet_core.data.spec import DataSpec
 from resnet_core.models.catalog import build_model
+from resnet_core.models.diagram import Part, parts_of
+from resnet_core.models.tracing import Step, trace
 
-
-@dataclass(frozen=True, kw_only=True)
-class LayerRow:
-    """One layer; shapes are (channels, height, width) or (features,), MACs for one image."""
-
-    name: str
-    kind: str
-    output_shape: tuple[int, ...]
-    parameters: int
-    macs: int
+LayerRow = Step
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelDescription:
-    """`flops` counts a multiply-accumulate as two operations, as torch.utils.flop_counter does."""
+    """`flops` counts a multiply-accumulate as two operations, as torch.utils.flop_counter does; papers print the multiply-accumulates.
+
+    `layers` are in the order of the forward pass, `parts` how people draw them. `linear_parameters` are those of linear layers,
+    `unused_parameters` those that no layer of the pass reads (auxiliary heads, which only training has).
+    """
 
     model: str
+    input_shape: tuple[int, ...]
+    classes: int
     parameters: int
+    linear_parameters: int
+    unused_parameters: int
     macs: int
     flops: int
-    layers: tuple[LayerRow, ...]
+    layers: tuple[Step, ...]
+    parts: tuple[Part, ...]
 
 
 def describe(config: ModelConfig, spec: DataSpec) -> ModelDescription:
-    model = build_model(config, spec, seed=None, device="meta").eval()
-    layers = describe_layers(model, (spec.channels, spec.height, spec.width))
-    macs = sum(row.macs for row in layers)
-    parameters = sum(p.numel() for p in model.parameters())
-    return ModelDescription(model=config.model, parameters=parameters, macs=macs, flops=2 * macs, layers=layers)
+    """Raises what building the network raises: unknown_name, input_too_small, not_a_multiple and others."""
+    model = build_model(config, spec, seed=None, device="meta")
+    return describe_module(model, (spec.channels, spec.height, spec.width), name=config.model, classes=len(spec.classes))
+
+
+def describe_module(model: nn.Module, input_shape: tuple[int, ...], *, name: str, classes: int) -> ModelDescription:
+    """Any network on `meta`."""
+    steps = trace(model, input_shape)
+    macs, parameters = sum(step.macs for step in steps), sum(p.numel() for p in model.parameters())
+    return ModelDescription(
+        model=name,
+        input_shape=input_shape,
+        classes=classes,
+        parameters=parameters,
+        linear_parameters=sum(step.parameters for step in steps if step.kind == "Linear"),
+        unused_parameters=parameters - sum(step.parameters for step in steps),
+        macs=macs,
+        flops=2 * macs,
+        layers=steps,
+        parts=parts_of(model, steps, input_shape),
+    )
 
 
 def count_parameters(config: ModelConfig, spec: DataSpec) -> int:
-    """Without running the network: a forward pass on `meta` imports torch's compiler, which costs a page 150 MB and two seconds."""
+    """Without a pass through the network."""
     return sum(p.numel() for p in build_model(config, spec, seed=None, device="meta").parameters())
-
-
-def describe_layers(model: nn.Module, input_shape: tuple[int, ...]) -> tuple[LayerRow, ...]:
-    """Rows in the order of the forward pass, one for each leaf module that ran."""
-    rows: list[LayerRow] = []
-    handles = []
-    for name, module in model.named_modules():
-        if not any(module.children()) and not isinstance(module, nn.Identity):
-            handles.append(module.register_forward_hook(_recorder(name, rows)))
-    try:
-        with torch.no_grad():
-            model(torch.empty(1, *input_shape, device=next(model.parameters()).device))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return tuple(rows)
-
-
-def _recorder(name: str, rows: list[LayerRow]) -> Any:
-    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        rows.append(
-            LayerRow(
-                name=name,
-                kind=type(module).__name__,
-                output_shape=tuple(output.shape[1:]),
-                parameters=sum(p.numel() for p in module.parameters(recurse=False)),
-                macs=_macs(module, output),
-            )
-        )
-
-    return hook
-
-
-def _macs(module: nn.Module, output: Tensor) -> int:
-    """Multiply-accumulates of convolutions and linear layers; everything else counts 0, as in He et al. 2015."""
-    if isinstance(module, nn.Conv2d):
-        return output[0].numel() * module.weight[0].numel()
-    if isinstance(module, nn.Linear):
-        return output[0].numel() * module.in_features
-    return 0
