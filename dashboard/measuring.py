@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dashboard.loading import block_names, checkpoint_images, file_state, images_for, own_model, settled_model
 from dashboard.memory import tidied
-from dashboard.state import ImageChoice
+from dashboard.state import ImageChoice, OwnImage, ShownImage
 from resnet_core.data import Split, normalize, some_images
 from resnet_core.errors import UserError
 from resnet_core.inspection import (
@@ -60,31 +60,44 @@ def pixels_of(image: torch.Tensor) -> NDArray[np.uint8]:
     return array[0] if len(array) == 1 else np.ascontiguousarray(array.transpose(1, 2, 0))
 
 
-def network_input(checkpoint: Checkpoint, choice: ImageChoice) -> torch.Tensor:
+def label_of(checkpoint: Checkpoint, image: ShownImage) -> str | None:
+    """The name of its class; None for a person's own picture, whose class nobody knows."""
+    return picked_image(checkpoint, image).class_name if isinstance(image, ImageChoice) else None
+
+
+def _alone(checkpoint: Checkpoint, image: ShownImage) -> Split:
+    """The one image as a split; a picture without a label gets class 0, which nobody looks at."""
+    if isinstance(image, OwnImage):
+        pixels = torch.frombuffer(bytearray(image.content), dtype=torch.uint8).view(1, *image.shape)
+        return Split(images=pixels, labels=torch.zeros(1, dtype=torch.int64))
+    _, split = checkpoint_images(checkpoint, image.dataset, image.split)
+    return split.take(torch.tensor([image.index]))
+
+
+def network_input(checkpoint: Checkpoint, image: ShownImage) -> torch.Tensor:
     """The image as the network gets it: normalised (1, C, H, W)."""
-    _, split = checkpoint_images(checkpoint, choice.dataset, choice.split)
-    return normalize(split.images[choice.index : choice.index + 1], checkpoint.spec)
+    return normalize(_alone(checkpoint, image).images, checkpoint.spec)
 
 
-def probabilities(checkpoint: Checkpoint, choice: ImageChoice) -> NDArray[np.float32]:
+def probabilities(checkpoint: Checkpoint, choice: ShownImage) -> NDArray[np.float32]:
     """(K,) of the network's classes."""
     return _probabilities(file_state(checkpoint), str(choice), checkpoint, choice)
 
 
 @st.cache_data(max_entries=256, show_spinner=False)
-def _probabilities(state: tuple[str, float], image: str, _checkpoint: Checkpoint, _choice: ImageChoice) -> NDArray[np.float32]:
+def _probabilities(state: tuple[str, float], image: str, _checkpoint: Checkpoint, _choice: ShownImage) -> NDArray[np.float32]:
     with torch.inference_mode():
         logits = settled_model(_checkpoint)(network_input(_checkpoint, _choice))
     return logits.float().softmax(1)[0].cpu().numpy()
 
 
-def maps_of(checkpoint: Checkpoint, choice: ImageChoice, block: str) -> BlockMaps:
+def maps_of(checkpoint: Checkpoint, choice: ShownImage, block: str) -> BlockMaps:
     """x, F(x), shortcut, sum and output of one block."""
     return _maps(file_state(checkpoint), str(choice), block, checkpoint, choice)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _maps(state: tuple[str, float], image: str, block: str, _checkpoint: Checkpoint, _choice: ImageChoice) -> BlockMaps:
+def _maps(state: tuple[str, float], image: str, block: str, _checkpoint: Checkpoint, _choice: ShownImage) -> BlockMaps:
     return block_maps(settled_model(_checkpoint), network_input(_checkpoint, _choice), block)
 
 
@@ -143,11 +156,10 @@ def _lesion(state: tuple[str, float], dataset: str, off: tuple[str, ...], order:
 
 
 def lesioned_probabilities(
-    checkpoint: Checkpoint, choice: ImageChoice, off: tuple[str, ...], order: tuple[str, ...] | None = None
+    checkpoint: Checkpoint, choice: ShownImage, off: tuple[str, ...], order: tuple[str, ...] | None = None
 ) -> NDArray[np.float32]:
     """(K,) of one image without these blocks, in this order."""
-    _, split = checkpoint_images(checkpoint, choice.dataset, choice.split)
-    image = split.take(torch.tensor([choice.index]))
+    image = _alone(checkpoint, choice)
     (found,) = lesion_accuracies(settled_model(checkpoint), image, checkpoint.spec, [off], order=order, probabilities=True)
     assert found.probabilities is not None
     return found.probabilities[0]
@@ -173,7 +185,6 @@ def probe_images(checkpoint: Checkpoint) -> Split:
     return split.take(some_images(len(split), PROBE_IMAGES, 0))
 
 
-def decision_of(checkpoint: Checkpoint, choice: ImageChoice, probes: Mapping[str, Probe]) -> DecisionReport:
+def decision_of(checkpoint: Checkpoint, choice: ShownImage, probes: Mapping[str, Probe]) -> DecisionReport:
     """How the answer to one image forms, read with these probes."""
-    _, split = checkpoint_images(checkpoint, choice.dataset, choice.split)
-    return decisions(settled_model(checkpoint), split.take(torch.tensor([choice.index])), checkpoint.spec, probes)
+    return decisions(settled_model(checkpoint), _alone(checkpoint, choice), checkpoint.spec, probes)

@@ -1,6 +1,7 @@
-"""What a session remembers: every session_state key, and the selection (run, image, block) that lives in the link as well."""
+"""What a session remembers: every session_state key, and the selection (run, other, image, block) that lives in the link as well."""
 
 import dataclasses
+import hashlib
 from dataclasses import dataclass
 
 import streamlit as st
@@ -9,7 +10,12 @@ import streamlit as st
 LANGUAGE = "reader_language"
 LANGUAGE_SWITCH = "language"  # the widget; its own value would go when a run of a page stops before it
 FRAME = "frame_drawn"  # app.py ran in this session, so the server knows the pages
-SELECTION = {"run": "selected_run", "image": "selected_image", "block": "selected_block"}  # parameter of the link -> key
+SELECTION = {
+    "run": "selected_run",
+    "other": "selected_other",
+    "image": "selected_image",
+    "block": "selected_block",
+}  # parameter of the link -> key
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,10 +39,29 @@ class ImageChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OwnImage:
+    """A picture that a person drew or gave (`kind`), as a network gets it: uint8 (C, H, W) in `content`. It stands in no link; `dataset`
+    is where the images come from that the page shows beside it."""
+
+    dataset: str
+    kind: str
+    content: bytes
+    shape: tuple[int, int, int]
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{hashlib.sha256(repr(self.shape).encode() + self.content).hexdigest()[:16]}"
+
+
+ShownImage = ImageChoice | OwnImage
+
+
+@dataclass(frozen=True, kw_only=True)
 class Selection:
-    """What every page shows, as far as it was chosen: a run id or shipped name, an image, a block (`stages.1.0`)."""
+    """What every page shows, as far as it was chosen: a run id or shipped name, another one that it is compared with, an image, a block
+    (`stages.1.0`)."""
 
     run: str | None = None
+    other: str | None = None
     image: ImageChoice | None = None
     block: str | None = None
 
@@ -45,13 +70,14 @@ def selection() -> Selection:
     image = st.session_state.get(SELECTION["image"])
     return Selection(
         run=st.session_state.get(SELECTION["run"]),
+        other=st.session_state.get(SELECTION["other"]),
         image=None if image is None else ImageChoice.parse(image),
         block=st.session_state.get(SELECTION["block"]),
     )
 
 
 def select(**changes: str | ImageChoice | None) -> None:
-    """Change the selection (`run=`, `image=`, `block=`) here and in the link; None forgets it."""
+    """Change the selection (`run=`, `other=`, `image=`, `block=`) here and in the link; None forgets it."""
     chosen = dataclasses.replace(selection(), **changes)  # type: ignore[arg-type]  # a wrong name raises here
     for parameter in changes:
         value = getattr(chosen, parameter)

@@ -7,8 +7,8 @@ from dashboard.components.block_picker import block_picker
 from dashboard.components.blocks.distributions import distribution_view
 from dashboard.components.blocks.maps import residual_view
 from dashboard.components.blocks.panels import block_panels
+from dashboard.components.blocks.sources import DRAWN, chosen_source, shown_image
 from dashboard.components.blocks.strip import strip_view
-from dashboard.components.image_picker import image_picker
 from dashboard.components.run_picker import run_picker
 
 bootstrap("residual-blocks")
@@ -18,9 +18,9 @@ with networks:
 if checkpoint is not None:
     with blocks:
         block = block_picker(checkpoint)
-    controls, pictures = st.columns([1, 3.5], gap="medium")
+    controls, pictures = st.columns([1.5, 3.2] if chosen_source(checkpoint) == DRAWN else [1, 3.5], gap="medium")
     with controls:
-        image = image_picker(checkpoint)
+        image = shown_image(checkpoint)
     with pictures:
         maps = residual_view(checkpoint, image, block)
         strip_view(checkpoint, image.dataset, block)

@@ -28,7 +28,7 @@ ENLARGED = 96  # px
 def image_picker(checkpoint: Checkpoint, *, key: str = "image_picker") -> ImageChoice:
     """The chosen image of a split, the first test image by default. Raises data_missing where the checkpoint's images are not here."""
     own = images_for(checkpoint)
-    choice, error = _asked(checkpoint, own)
+    choice, error = asked_image(checkpoint, own)
     spec, split = checkpoint_images(checkpoint, choice.dataset, choice.split)
     _show(checkpoint, choice)
     with st.container(horizontal=True, wrap=False, gap="xsmall"):
@@ -42,7 +42,8 @@ def image_picker(checkpoint: Checkpoint, *, key: str = "image_picker") -> ImageC
     return choice
 
 
-def _asked(checkpoint: Checkpoint, own: str) -> tuple[ImageChoice, UserError | None]:
+def asked_image(checkpoint: Checkpoint, own: str) -> tuple[ImageChoice, UserError | None]:
+    """The image of the selection; the first test image of `own`, and why, where a link asks for one that cannot be shown."""
     default = ImageChoice(dataset=own, split="test", index=0)
     asked = selection().image
     if asked is None:
@@ -66,7 +67,7 @@ def _require_known(dataset: str, own: str) -> None:
 def _show(checkpoint: Checkpoint, choice: ImageChoice) -> None:
     picked = picked_image(checkpoint, choice)
     with st.container(horizontal=True, wrap=False, gap="small", vertical_alignment="center"):
-        st.image(_enlarged(picked.pixels), width=ENLARGED, alt=t("pick.image_alt", index=choice.index, label=picked.class_name))
+        st.image(enlarged(picked.pixels), width=ENLARGED, alt=t("pick.image_alt", index=choice.index, label=picked.class_name))
         with st.container(gap="xsmall"):
             st.markdown(t("pick.image_label", label=picked.class_name))
             st.markdown(_said(checkpoint, choice, picked))
@@ -81,7 +82,7 @@ def _said(checkpoint: Checkpoint, choice: ImageChoice, picked: PickedImage) -> s
     return t("pick.image_answer", label=name, probability=percent(float(answer[best])), mark=mark)
 
 
-def _enlarged(pixels: NDArray[np.uint8]) -> Image.Image:
+def enlarged(pixels: NDArray[np.uint8]) -> Image.Image:
     """Each pixel stays a square."""
     image = Image.fromarray(pixels)
     factor = max(1, round(2 * ENLARGED / max(image.size)))

@@ -3,6 +3,7 @@
 import re
 
 from dashboard.i18n import t
+from dashboard.state import ImageChoice, ShownImage
 from resnet_core.models import place_of
 
 
@@ -21,6 +22,11 @@ def block_label(name: str) -> str:
 def short_block(name: str) -> str:
     """`stages.1.0` is 2.1: stage and block, for axes."""
     return ".".join(map(str, place_of(name)))
+
+
+def image_label(image: ShownImage) -> str:
+    """`image 12`, `your drawing`, `your picture`."""
+    return t("pick.image_name", index=image.index) if isinstance(image, ImageChoice) else t(f"pick.own_{image.kind}")
 
 
 def checkpoint_label(which: str) -> str:

@@ -21,6 +21,7 @@ from PIL import Image
 
 from resnet_core.data.array_cache import FOLDER as CACHE_FOLDER
 from resnet_core.data.array_cache import ArrayCache
+from resnet_core.data.picture import squeezed
 from resnet_core.data.reading import flattened, open_image, safe_formats
 from resnet_core.data.source import Part, Progress, Source
 from resnet_core.data.spec import DataSpec, Split
@@ -196,9 +197,7 @@ def decoded_files(files: tuple[Path, ...], channels: int, size: int, progress: P
 
 def read_square(file: Path, channels: int, size: int) -> Pixels:
     """One image file -> (channels, size, size), antialiased."""
-    image = flattened(open_image(file, least_side=2 * size)).convert("L" if channels == 1 else "RGB")
-    pixels = np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
-    return pixels.reshape(size, size, channels).transpose(2, 0, 1)
+    return squeezed(flattened(open_image(file, least_side=2 * size)), channels, size, size)
 
 
 def measured(images: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -58,6 +58,12 @@ def decoded(image: Image.Image, name: str, least_side: int | None = None) -> Ima
         return ImageOps.exif_transpose(image)
 
 
+def frame_count(image: Image.Image, name: str) -> int:
+    """How many pictures an animation or a paged file holds."""
+    with _readable(name):
+        return int(getattr(image, "n_frames", 1))
+
+
 @contextmanager
 def _readable(name: str) -> Iterator[None]:
     """Turn what Pillow raises for a bad file into a UserError."""

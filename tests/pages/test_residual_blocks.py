@@ -1,17 +1,25 @@
 """The Residual blocks page, and the pickers that every page shares: with networks, without any, and with what links get wrong."""
 
+import base64
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from dashboard.i18n import sentences
+from dashboard.sketch_input import Drawing
 from resnet_core.config import DataConfig, ModelConfig, RunConfig, TrainConfig
-from resnet_core.data import load_spec, load_split, normalize, some_images
-from resnet_core.inspection import block_maps, residual_statistics, settle_norms
+from resnet_core.data import DataSpec, Split, load_spec, load_split, normalize, some_images
+from resnet_core.data.sketch import prepare_sketch
+from resnet_core.inspection import SETTLED_ON, block_maps, residual_statistics, settle_norms
 from resnet_core.models import build_model
-from resnet_core.runs import Store, find_checkpoint, initial_model, load_model, save_checkpoint
+from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, load_model, save_checkpoint
 from tests.pages.conftest import OpenPage, assert_healthy
 
 PAGE = "residual-blocks"
@@ -56,6 +64,16 @@ def chart(app: AppTest, key: str) -> dict:  # type: ignore[type-arg]
     return json.loads(found.proto.spec)  # type: ignore[no-any-return]
 
 
+def maps_of(app: AppTest) -> dict:  # type: ignore[type-arg]
+    """What the linked maps were given, with their numbers as arrays."""
+    (found,) = [element for element in app.get("bidi_component") if element.proto.component_name.endswith("linked_maps")]
+    data = json.loads(found.proto.json)
+    for panel in data["panels"]:
+        if panel["values"] is not None:
+            panel["values"] = np.frombuffer(base64.b64decode(panel["values"]), "<f4").reshape(panel["rows"], panel["columns"])
+    return data  # type: ignore[no-any-return]
+
+
 def bars(app: AppTest) -> list[dict]:  # type: ignore[type-arg]
     return [trace for trace in chart(app, "block_strip")["data"] if trace["type"] == "bar" and len(trace["x"]) > 1]
 
@@ -81,7 +99,7 @@ def test_full_in_both_languages(open_page: OpenPage, language: str) -> None:
     assert_healthy(app)
     keys = {element.key for element in app.main} | {widget.key for widget in (*app.selectbox, *app.number_input)}
     assert {"run_picker", "image_picker", "block_picker"} <= keys
-    assert chart(app, "residual_maps")
+    assert len(maps_of(app)["panels"]) == 4
     assert chart(app, "block_strip")
     words = sentences(language)
     assert words["blocks.maps_read"] in [caption.value for caption in app.caption]
@@ -96,9 +114,9 @@ def test_a_plain_network_says_that_it_has_no_shortcut(open_page: OpenPage, langu
     words = sentences(language)
     assert words["blocks.maps_plain"] in [caption.value for caption in app.caption]
     assert words["blocks.shares_plain"] in [caption.value for caption in app.caption]
-    maps = chart(app, "residual_maps")
-    assert words["blocks.no_shortcut_note"] in [annotation["text"] for annotation in maps["layout"]["annotations"]]
-    assert len([trace for trace in maps["data"] if trace["type"] == "heatmap"]) == 3
+    panels = maps_of(app)["panels"]
+    assert [panel["note"] for panel in panels if panel["values"] is None] == [words["blocks.no_shortcut_note"]]
+    assert len(panels) == 4
     offered = app.pills(key="strip_measures_plain").options
     assert words["blocks.residual_std"] in offered
     assert words["blocks.ratio"] not in offered
@@ -138,11 +156,12 @@ def test_the_sum_under_the_cursor_is_the_core_s(open_page: OpenPage) -> None:
     maps = block_maps(load_model(find_checkpoint("resnet14-tiny")), normalize(split.images[7:8], SPEC), "stages.0.1")
     assert maps.shortcut is not None
     assert maps.sum is not None
-    x, f, z, y = (part[3, 12, 14] for part in (maps.shortcut, maps.residual, maps.sum, maps.output))
-    (panel, *_) = (trace for trace in chart(app, "residual_maps")["data"] if trace["type"] == "heatmap")
-    text = panel["text"][12][14].replace("−", "-").replace("(", "").replace(")", "")
-    assert f"{x:.2f} + {f:.2f} = {z:.2f}" in text
-    assert f"<b>{y:.2f}</b>" in text
+    shown = maps_of(app)
+    assert shown["sum"]
+    assert shown["limit"] == max(np.abs(part[3]).max() for part in (maps.shortcut, maps.residual, maps.sum, maps.output))
+    for panel, part in zip(shown["panels"], (maps.shortcut, maps.residual, maps.sum, maps.output), strict=True):
+        assert np.array_equal(panel["values"], part[3])
+    assert np.array_equal(shown["panels"][0]["values"] + shown["panels"][1]["values"], shown["panels"][2]["values"])
 
 
 @pytest.mark.usefixtures("pair")
@@ -151,7 +170,88 @@ def test_every_way_to_show_channels(open_page: OpenPage, mode: str) -> None:
     app = open_page(PAGE, run="resnet14-tiny")
     app.segmented_control(key="residual_mode").set_value(mode).run()
     assert_healthy(app)
-    assert len([trace for trace in chart(app, "residual_maps")["data"] if trace["type"] == "heatmap"]) == 4
+    assert all(panel["values"] is not None and (panel["tile"] is not None) == (mode == "all") for panel in maps_of(app)["panels"])
+
+
+# -- pictures of one's own --------------------------------------------------------------------------------------------------------
+
+
+def as_file(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)  # type: ignore[arg-type]
+    return file.getvalue()
+
+
+def assert_shows(app: AppTest, checkpoint: Checkpoint, pixels: torch.Tensor) -> None:
+    """The maps are those of this one image, uint8 (C, H, W)."""
+    maps = block_maps(load_model(checkpoint), normalize(pixels[None], checkpoint.spec), "stages.0.0")
+    for panel, part in zip(maps_of(app)["panels"], (maps.shortcut, maps.residual, maps.sum, maps.output), strict=True):
+        assert part is not None
+        assert np.allclose(panel["values"], part.mean(0), atol=1e-6)
+
+
+@pytest.mark.usefixtures("pair")
+def test_a_drawing_goes_through_the_blocks_and_the_link_stays(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    canvas = np.zeros((280, 280, 4), np.uint8)
+    canvas[40:240, 130:150] = 255
+    drawing = Drawing(strokes=[{}], png=as_file(Image.fromarray(canvas)))
+    monkeypatch.setattr("dashboard.components.sketch.sources.show_canvas", lambda brush: drawing)
+    app = open_page(PAGE, run="resnet14-tiny", block="stages.0.0", image="mnist-mini:test:3", panel="lesion")
+    app.segmented_control(key="blocks_source").set_value("drawn").run()
+    assert_healthy(app)
+    assert_shows(app, find_checkpoint("resnet14-tiny"), torch.from_numpy(prepare_sketch(canvas).image)[None])
+    assert app.query_params["image"] == "mnist-mini:test:3"
+    words = sentences("en")
+    assert any(words["lesion.answer_title"].format(image=words["pick.own_drawn"]) in element.value for element in app.markdown)
+    app.segmented_control(key="blocks_source").set_value("set").run()
+    assert app.number_input(key="image_picker").value == 3
+
+
+COLOUR = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+GREY_CLOTHES = replace(SPEC, name="clothes", classes=("shirt", "shoe"))
+COLOURED = replace(SPEC, name="colour", classes=("cat", "dog"), channels=3, mean=(0.5,) * 3, std=(0.25,) * 3)
+
+
+@pytest.mark.parametrize("spec", [GREY_CLOTHES, COLOURED], ids=lambda spec: spec.name)
+def test_any_picture_is_brought_to_the_network_s_size(
+    open_page: OpenPage, shipped: Path, monkeypatch: pytest.MonkeyPatch, spec: DataSpec
+) -> None:
+    config = RunConfig(
+        model=ModelConfig(model="resnet8", width=0.5), data=DataConfig(dataset="fashion-mnist" if spec.channels == 1 else "cifar10")
+    )
+    weights = build_model(config.model, spec, seed=1).state_dict()
+    save_checkpoint(shipped / "other.safetensors", weights, config, spec, {"epoch": 1, "step": 9})
+    images = Split(images=torch.randint(0, 256, (30, spec.channels, 28, 28), dtype=torch.uint8), labels=torch.arange(30) % 2)
+    monkeypatch.setattr("dashboard.loading._cut_images", lambda config, split: (spec, images))
+    app = open_page(PAGE, run="other", block="stages.0.0")
+    assert app.segmented_control(key="blocks_source").options == [sentences("en")[key] for key in ("blocks.source_set", "sketch.photo")]
+    app.segmented_control(key="blocks_source").set_value("given").run()
+    frames = [Image.fromarray(COLOUR), Image.fromarray(255 - COLOUR)]
+    app.file_uploader(key="blocks_upload").set_value(
+        ("moving.webp", as_file(frames[0], "WEBP", lossless=True, save_all=True, append_images=frames[1:]), "image/webp")
+    ).run()
+    assert_healthy(app)
+    small = frames[0].convert("L" if spec.channels == 1 else "RGB").resize((28, 28), Image.Resampling.BILINEAR)
+    assert_shows(app, find_checkpoint("other"), torch.from_numpy(np.array(small)).view(28, 28, -1).permute(2, 0, 1))
+    words, said = sentences("en"), " ".join(caption.value for caption in app.caption)
+    assert words["blocks.upload_frames"].format(count=2) in said
+    assert (words["blocks.upload_gray"] in said) == (spec.channels == 1)
+    app.file_uploader(key="blocks_upload").set_value(("torn.png", as_file(frames[0])[:300], "image/png")).run()
+    assert_healthy(app)
+    assert "torn.png" in app.error[0].value
+    assert len(app.error) == 1
+    assert maps_of(app)
+
+
+@pytest.mark.usefixtures("shipped")
+def test_a_network_before_training_is_shown_with_settled_norms(open_page: OpenPage, shipped: Path) -> None:
+    save(shipped / "fresh.safetensors", "resnet8", seed=0, step=0)
+    app = open_page(PAGE, run="fresh", block="stages.0.0", image="mnist-mini:test:7")
+    assert_healthy(app)
+    checkpoint, (_, split) = find_checkpoint("fresh"), load_split(DataConfig(), "test")
+    known = normalize(split.take(some_images(len(split), SETTLED_ON, 0)).images, SPEC)
+    maps = block_maps(settle_norms(load_model(checkpoint), known), normalize(split.images[7:8], SPEC), "stages.0.0")
+    assert np.allclose(maps_of(app)["panels"][1]["values"], maps.residual.mean(0), atol=1e-5)
 
 
 # -- one selection for all pages --------------------------------------------------------------------------------------------------
@@ -210,7 +310,7 @@ def test_unknown_names_in_a_link_are_said_once_and_the_rest_works(open_page: Ope
         assert value in warnings(app)
     assert len(app.warning) == 3
     assert app.selectbox(key="run_picker").value == "plain8-tiny"
-    assert chart(app, "residual_maps")
+    assert maps_of(app)
 
 
 def test_a_damaged_file_is_said_and_another_network_shown(open_page: OpenPage, pair: Path) -> None:

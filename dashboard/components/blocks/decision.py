@@ -8,19 +8,19 @@ from dashboard.charts.decision import AccuracyLine, Reading, accuracy_lines, rea
 from dashboard.charts.theme import network_style
 from dashboard.components.background_job import Progress, Work, background_job
 from dashboard.components.formats import percent
-from dashboard.components.names import block_label, network_label, short_block
+from dashboard.components.names import block_label, image_label, network_label, short_block
 from dashboard.i18n import t
 from dashboard.loading import file_state, find_twin, settled_model
 from dashboard.measuring import (
     LESION_IMAGES,
     PROBE_IMAGES,
     decision_of,
-    picked_image,
+    label_of,
     probe_images,
     seconds_per_image,
     some_test_images,
 )
-from dashboard.state import ImageChoice
+from dashboard.state import ShownImage
 from resnet_core.inspection import DecisionReport, Probe, decisions, fit_probes
 from resnet_core.runs import Checkpoint
 
@@ -28,7 +28,7 @@ METHODS = {"lens": "decision.lens", "probe": "decision.probe"}
 Studied = tuple[Mapping[str, Probe], DecisionReport]
 
 
-def decision_view(checkpoint: Checkpoint, image: ImageChoice) -> None:
+def decision_view(checkpoint: Checkpoint, image: ShownImage) -> None:
     networks = [checkpoint, *filter(None, [find_twin(checkpoint)])]
     found = background_job(
         "decisions", *map(file_state, networks), image.dataset,
@@ -70,11 +70,11 @@ def _after(before: int, total: int, progress: Progress) -> Progress:
     return lambda done, _: progress(before + done, total)
 
 
-def _one_image(checkpoint: Checkpoint, image: ImageChoice, probes: Mapping[str, Probe]) -> None:
+def _one_image(checkpoint: Checkpoint, image: ShownImage, probes: Mapping[str, Probe]) -> None:
     report, network = decision_of(checkpoint, image, probes), network_label(checkpoint.model_name)
     classes, answers = checkpoint.spec.classes, report.answers[0]
     final, decided = int(answers[-1]), report.blocks[int(report.decided[0])].name
-    st.subheader(t("decision.image_title", index=image.index, block=block_label(decided)), anchor=False)
+    st.subheader(t("decision.image_title", image=image_label(image), block=block_label(decided)), anchor=False)
     readings = [
         Reading(
             block=short_block(block.name),
@@ -95,8 +95,8 @@ def _one_image(checkpoint: Checkpoint, image: ImageChoice, probes: Mapping[str, 
         method_title=t("decision.method"),
     )
     st.altair_chart(chart, key="decision_image", alt=t("decision.image_alt", network=network))
-    label = picked_image(checkpoint, image).class_name
-    st.caption(t("decision.image_read", network=network, answer=classes[final], label=label, block=block_label(decided)))
+    label, said = label_of(checkpoint, image), {"network": network, "answer": classes[final], "block": block_label(decided)}
+    st.caption(t("decision.own_read", **said) if label is None else t("decision.image_read", **said, label=label))
 
 
 def _all_images(networks: Sequence[Checkpoint], found: Sequence[Studied]) -> None:

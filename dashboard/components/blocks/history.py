@@ -14,7 +14,7 @@ from dashboard.components.names import block_label, checkpoint_label, network_la
 from dashboard.components.runs.words import status_badge
 from dashboard.i18n import t
 from dashboard.loading import open_checkpoint, store
-from dashboard.state import ImageChoice, select, selection
+from dashboard.state import ShownImage, select, selection
 from resnet_core.errors import UserError
 from resnet_core.inspection import BlockStatistics
 from resnet_core.runs import Checkpoint, Run, checkpoints_of, read_blocks
@@ -38,7 +38,7 @@ class KeptCheckpoint:
     step: int
 
 
-def history_view(checkpoint: Checkpoint, image: ImageChoice) -> None:
+def history_view(checkpoint: Checkpoint, image: ShownImage) -> None:
     """The chosen network's run over its steps; polled while it waits or works."""
     name = checkpoint.name.partition("@")[0]
     if not store().exists(name):

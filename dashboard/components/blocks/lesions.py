@@ -12,7 +12,7 @@ from dashboard.charts.lesions import Band, NetworkValues, accuracy_bars, class_c
 from dashboard.charts.theme import network_style
 from dashboard.components.background_job import Progress, Work, background_job
 from dashboard.components.formats import percent
-from dashboard.components.names import block_label, network_label, short_block
+from dashboard.components.names import block_label, image_label, network_label, short_block
 from dashboard.i18n import t
 from dashboard.loading import block_names, file_state, find_twin, own_model, settled_model
 from dashboard.measuring import (
@@ -23,7 +23,7 @@ from dashboard.measuring import (
     some_test_images,
     swappable_blocks,
 )
-from dashboard.state import ImageChoice
+from dashboard.state import ShownImage
 from resnet_core.data import Split
 from resnet_core.inspection import Lesion, each_block, lesion_accuracies, random_blocks, swapped
 from resnet_core.models import place_of
@@ -45,7 +45,7 @@ class _Change:
         return bool(self.off) or self.order is not None
 
 
-def lesion_view(checkpoint: Checkpoint, image: ImageChoice) -> None:
+def lesion_view(checkpoint: Checkpoint, image: ShownImage) -> None:
     networks = [checkpoint, *filter(None, [find_twin(checkpoint)])]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         off = _switches(checkpoint)
@@ -155,7 +155,7 @@ def _accuracy(checkpoint: Checkpoint, dataset: str, change: _Change) -> tuple[Le
     return whole, changed
 
 
-def _answers(checkpoint: Checkpoint, image: ImageChoice, change: _Change) -> None:
+def _answers(checkpoint: Checkpoint, image: ShownImage, change: _Change) -> None:
     network = network_label(checkpoint.model_name)
     shown = {t("lesion.whole", network=network): lesioned_probabilities(checkpoint, image, ())}
     if change:
@@ -168,7 +168,7 @@ def _answers(checkpoint: Checkpoint, image: ImageChoice, change: _Change) -> Non
         y_title=t("lesion.probability"),
         height=CHART_HEIGHT,
     )
-    st.markdown(f"**{t('lesion.answer_title', index=image.index)}**")
+    st.markdown(f"**{t('lesion.answer_title', image=image_label(image))}**")
     st.altair_chart(chart, key="lesion_answers", alt=t("lesion.answer_alt", network=network))
 
 

@@ -1,7 +1,5 @@
 """The residual block at work: x, F(x), x + F(x) and the output of one block for one image, on one scale."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,14 +7,12 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
-from plotly import graph_objects as go
 
-from dashboard.charts.maps import MapPanel, linked_maps, tiled
-from dashboard.charts.theme import PLOTLY_CONFIG
+from dashboard.components.linked_maps import MapPanel, Reading, linked_maps, sheet_columns, tiled
 from dashboard.components.names import block_label
 from dashboard.i18n import t
 from dashboard.measuring import maps_of
-from dashboard.state import ImageChoice
+from dashboard.state import ImageChoice, ShownImage
 from resnet_core.inspection import BlockMaps, ChannelMeasures, channel_measures
 from resnet_core.runs import Checkpoint
 
@@ -47,31 +43,45 @@ class _View:
         return channels.mean(0) if self.mode == MEAN else channels[self.channel]
 
 
-def residual_view(checkpoint: Checkpoint, choice: ImageChoice, block: str) -> BlockMaps:
+def residual_view(checkpoint: Checkpoint, image: ShownImage, block: str) -> BlockMaps:
     """Draws the maps with their channel picker; returns them for the panels below."""
-    maps = maps_of(checkpoint, choice, block)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        view = _view_picker(maps)
-        st.download_button(
-            "",
-            data=lambda: _csv(maps),
-            file_name=f"{checkpoint.name}-{choice.index}-{block}.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            help=t("blocks.download_maps"),
-            key="residual_maps_csv",
-            on_click="ignore",
-        )
-    figure = linked_maps(_panels(maps, view), value_title=t("blocks.activation"), height=HEIGHT)
-    with st.container(key="residual_maps"):
-        st.plotly_chart(figure, config=PLOTLY_CONFIG, key="residual_maps_chart", alt=t("blocks.maps_alt", block=block_label(block)))
+    maps = maps_of(checkpoint, image, block)
+
+    @st.fragment
+    def picture() -> None:  # another channel draws this alone again
+        with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+            view = _view_picker(maps)
+            st.download_button(
+                "",
+                data=lambda: _csv(maps),
+                file_name=f"{_file_stem(checkpoint, image, block)}.csv",
+                mime="text/csv",
+                icon=":material/download:",
+                help=t("blocks.download_maps"),
+                key="residual_maps_csv",
+                on_click="ignore",
+            )
+        with st.container(key="residual_maps"):
+            _draw(maps, view, key="residual_maps_chart", height=HEIGHT, file=f"{_file_stem(checkpoint, image, block)}.png")
+
+    picture()
     st.caption(_sentence(maps))
     return maps
 
 
-def mean_figure(maps: BlockMaps, *, height: int) -> go.Figure:
+def mean_maps(maps: BlockMaps, *, key: str, height: int, file: str) -> None:
     """The same maps, each the mean over its channels, without any control."""
-    return linked_maps(_panels(maps, _View(mode=MEAN)), value_title=t("blocks.activation"), height=height)
+    _draw(maps, _View(mode=MEAN), key=key, height=height, file=file)
+
+
+def _draw(maps: BlockMaps, view: _View, *, key: str, height: int, file: str) -> None:
+    alt = t("blocks.maps_alt", block=block_label(maps.name))
+    place = f"{maps.name} {view.mode == ALL} {maps.residual.shape}"
+    linked_maps(_panels(maps, view), _reading(maps, view), key=key, place=place, alt=alt, height=height, file=file)
+
+
+def _file_stem(checkpoint: Checkpoint, image: ShownImage, block: str) -> str:
+    return f"{checkpoint.name}-{image.index if isinstance(image, ImageChoice) else image.kind}-{block}"
 
 
 # -- channels ---------------------------------------------------------------------------------------------------------------------
@@ -118,19 +128,21 @@ def _ordered(measures: ChannelMeasures, sort: str, count: int) -> tuple[list[int
 
 def _panels(maps: BlockMaps, view: _View) -> list[MapPanel]:
     if maps.shortcut is None or maps.sum is None:
-        values = [view.of(maps.input), view.of(maps.residual), None, view.of(maps.output)]
+        parts = [maps.input, maps.residual, None, maps.output]
         titles = ["x", "F(x)", "x + F(x)", t("blocks.output_plain")]
-        return [
-            MapPanel(
-                title=title, values=value, note=t("blocks.no_shortcut_note"), texts=None if value is None else _plain_texts(title, value)
-            )
-            for title, value in zip(titles, values, strict=True)
-        ]
-    first = _shortcut_title(maps)
-    parts = [view.of(part) for part in (maps.shortcut, maps.residual, maps.sum, maps.output)]
-    titles = [first, "F(x)", f"{first} + F(x)", t("blocks.output") if _has_relu(maps) else t("blocks.output_no_relu")]
-    texts = _sum_texts(first, parts, maps, view)
-    return [MapPanel(title=title, values=part, texts=texts) for title, part in zip(titles, parts, strict=True)]
+    else:
+        first = _shortcut_title(maps)
+        parts = [maps.shortcut, maps.residual, maps.sum, maps.output]
+        titles = [first, "F(x)", f"{first} + F(x)", t("blocks.output") if _has_relu(maps) else t("blocks.output_no_relu")]
+    return [_panel(title, part, view) for title, part in zip(titles, parts, strict=True)]
+
+
+def _panel(title: str, channels: Array | None, view: _View) -> MapPanel:
+    if channels is None:
+        return MapPanel(title=title, values=None, note=t("blocks.no_shortcut_note"))
+    count, height, width = channels.shape
+    tile = (height, width, sheet_columns(count)) if view.mode == ALL else None
+    return MapPanel(title=title, values=view.of(channels), tile=tile)
 
 
 def _shortcut_title(maps: BlockMaps) -> str:
@@ -146,45 +158,14 @@ def _has_relu(maps: BlockMaps) -> bool:
     return maps.sum is not None and not np.array_equal(maps.sum, maps.output)
 
 
-def _plain_texts(title: str, values: Array) -> list[list[str]]:
-    return [
-        [f"{t('blocks.place', row=row, column=column)}<br>{title} = {_signed(value)}" for column, value in enumerate(line)]
-        for row, line in enumerate(values)
-    ]
-
-
-def _sum_texts(first: str, parts: Sequence[Array], maps: BlockMaps, view: _View) -> list[list[str]]:
-    """At each position the sum written out: 0.82 + (−0.31) = 0.51 → ReLU 0.51. Short on a sheet, which has thousands of them."""
-    height, width = maps.residual.shape[1:]
-    tiles = (parts[0].shape[1] + 1) // (width + 1)  # channels in a row of the sheet
-    relu, channel = _has_relu(maps), t("blocks.channel")
+def _reading(maps: BlockMaps, view: _View) -> Reading:
+    """The words around the sum under the cursor: 0.82 + (−0.31) = 0.51 → ReLU 0.51."""
+    channel = t("blocks.channel")
+    where = {MEAN: t("blocks.mode_mean"), ONE: f"{channel} {view.channel}", ALL: channel}[view.mode]
+    if maps.shortcut is None:
+        return Reading(where=where)
     ending = t("blocks.then_relu_mean") if view.mode == MEAN else t("blocks.then_relu")
-    where = t("blocks.mode_mean") if view.mode == MEAN else f"{channel} {view.channel}"
-
-    def text(row: int, column: int, values: Sequence[float]) -> str:
-        x, f, z, y = values
-        if view.mode == ALL:
-            number = row // (height + 1) * tiles + column // (width + 1)
-            return "" if math.isnan(x) else f"{channel} {number}: {_written_sum(x, f, z)}" + (f" → <b>{_signed(y)}</b>" if relu else "")
-        place = t("blocks.place", row=row, column=column)
-        return f"{where}, {place}<br>{first} + F(x): {_written_sum(x, f, z)}" + (f"<br>{ending} <b>{_signed(y)}</b>" if relu else "")
-
-    stacked = np.stack(parts, axis=-1)
-    return [[text(row, column, values) for column, values in enumerate(line)] for row, line in enumerate(stacked.tolist())]
-
-
-def _written_sum(x: float, f: float, z: float) -> str:
-    return f"{_signed(x)} + {_bracketed(f)} = {_signed(z)}"
-
-
-def _signed(value: float) -> str:
-    return f"{value:.2f}".replace("-", "−")
-
-
-def _bracketed(value: float) -> str:
-    """A negative number in brackets, as it is written in a sum."""
-    text = _signed(value)
-    return f"({text})" if text.startswith("−") else text
+    return Reading(where=where, first=_shortcut_title(maps), then=ending if _has_relu(maps) else None)
 
 
 # -- in words ---------------------------------------------------------------------------------------------------------------------

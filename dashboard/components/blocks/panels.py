@@ -11,7 +11,7 @@ from dashboard.components.blocks.history import history_view
 from dashboard.components.blocks.lesions import lesion_view
 from dashboard.components.blocks.verdicts import verdict_view
 from dashboard.i18n import t
-from dashboard.state import ImageChoice
+from dashboard.state import ShownImage
 from resnet_core.runs import Checkpoint
 
 
@@ -20,7 +20,7 @@ class _Panel:
     title: str
     lead: str
     icon: str
-    show: Callable[[Checkpoint, ImageChoice], None]
+    show: Callable[[Checkpoint, ShownImage], None]
 
 
 PANELS = {
@@ -31,7 +31,7 @@ PANELS = {
 }
 
 
-def block_panels(checkpoint: Checkpoint, image: ImageChoice) -> None:
+def block_panels(checkpoint: Checkpoint, image: ShownImage) -> None:
     """The chosen experiment. A link can open it: `?panel=lesion`."""
     if "panel" not in st.session_state and st.query_params.get("panel") in PANELS:
         st.session_state["panel"] = st.query_params["panel"]

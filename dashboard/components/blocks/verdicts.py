@@ -11,7 +11,7 @@ from dashboard.components.names import block_label, network_label
 from dashboard.i18n import t
 from dashboard.loading import block_names, file_state, own_model
 from dashboard.measuring import LESION_IMAGES, seconds_per_image, some_test_images
-from dashboard.state import ImageChoice, select
+from dashboard.state import ShownImage, select
 from resnet_core.inspection import FINDINGS, Finding, NetworkEvidence, each_block, examine, judge, lesion_accuracies
 from resnet_core.runs import Checkpoint
 
@@ -23,7 +23,7 @@ COLUMNS = {
 }  # fmt: skip
 
 
-def verdict_view(checkpoint: Checkpoint, image: ImageChoice) -> None:
+def verdict_view(checkpoint: Checkpoint, image: ShownImage) -> None:
     blocks = len(block_names(checkpoint))
     found = background_job(
         "verdicts", file_state(checkpoint), image.dataset,

@@ -3,8 +3,7 @@
 import numpy as np
 import streamlit as st
 
-from dashboard.charts.theme import PLOTLY_CONFIG
-from dashboard.components.blocks.maps import mean_figure
+from dashboard.components.blocks.maps import mean_maps
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, network_label
 from dashboard.i18n import t
@@ -18,7 +17,7 @@ from resnet_core.runs import Checkpoint, shipped_names
 
 FIRST = "resnet20-mnist"
 ACROSS = 0.1  # a cosine within this of 0 counts as at right angles
-HEIGHT = 250
+HEIGHT = 200
 FIRST_LABEL = 3
 
 
@@ -35,8 +34,7 @@ def live_block() -> None:
     with place:
         network = network_label(checkpoint.model_name)
         st.markdown(f"**{t('home.live_title', network=network, block=block_label(name))}**")
-        alt = t("home.live_alt", block=block_label(name))
-        st.plotly_chart(mean_figure(maps, height=HEIGHT), config=PLOTLY_CONFIG, key="home_maps", alt=alt)
+        mean_maps(maps, key="home_maps", height=HEIGHT, file=f"{checkpoint.name}-{choice.index}-{name}.png")
         st.markdown(_sentence(checkpoint, network, choice, maps))
     link_to("residual-blocks", label=t("home.open"))
 
