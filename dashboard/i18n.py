@@ -22,6 +22,7 @@ PHRASES = {
     "data set": "phrase.data_set",
     "network": "phrase.network",
     "benchmark": "phrase.benchmark",
+    "preset": "phrase.preset",
     "a whole number": "phrase.whole_number",
     "a number": "phrase.number",
     "true or false": "phrase.true_or_false",

@@ -21,6 +21,7 @@ from resnet_core.commands.lesion import lesion
 from resnet_core.commands.output import EXIT_STOPPED
 from resnet_core.commands.paths import paths
 from resnet_core.commands.predict import predict
+from resnet_core.commands.presets import presets
 from resnet_core.commands.probe import probe
 from resnet_core.commands.runs import app as runs_app
 from resnet_core.commands.shatter import shatter
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 app.command()(describe)
 app.command()(train)
+app.command()(presets)
 app.add_typer(runs_app, name="runs")
 app.command()(evaluate)
 app.command()(inspect)

@@ -140,6 +140,9 @@ class ModelConfig(Config):
     stochastic_depth: float = setting(
         0.0, "probability to drop the last residual branch while training (linear over depth)", minimum=0, maximum=0.9
     )
+    patch: int | None = setting(
+        None, "transformers: side of a patch; none: 16 (Swin 4), on small images 4 (Swin 2)", minimum=1, maximum=64, unit="px"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +183,11 @@ class TrainConfig(Config):
     milestones: tuple[float, ...] = setting((0.5, 0.75), "multistep: drops, as shares of the training", minimum=0, maximum=1)
     gamma: float = setting(0.1, "step, multistep, plateau: factor of a drop", minimum=1e-6, maximum=1)
     plateau_patience: int = setting(2, "plateau: epochs without a better validation loss before a drop", minimum=0, maximum=1000)
-    warmup_epochs: float = setting(0.0, "linear warm-up before the schedule", minimum=0, maximum=1000, unit="epochs")
+    warmup_epochs: float = setting(0.0, "warm-up before the schedule", minimum=0, maximum=1000, unit="epochs")
     warmup_factor: float = setting(0.1, "share of the learning rate at which the warm-up starts", minimum=1e-4, maximum=1)
+    warmup_shape: str = setting(
+        "linear", "linear: climbs to the learning rate; constant: stays below, then jumps (He 2015)", choices=("linear", "constant")
+    )
     label_smoothing: float = setting(0.0, "share of the target spread over all classes", minimum=0, maximum=0.9)
     clip_norm: float | None = setting(None, "scale the gradient down to this norm; none is off", minimum=1e-6)
     patience: int | None = setting(None, "stop after this many epochs without a better validation accuracy; none is off", minimum=1)
@@ -202,6 +208,10 @@ class TrainConfig(Config):
     precision: str = setting("auto", "auto: the fastest that is sound on this machine", choices=("auto", "float32", "bfloat16", "float16"))
     memory_format: str = setting("auto", "order of an image batch in memory", choices=("auto", "contiguous", "channels_last"))
     compile: bool = setting(False, "torch.compile (slow start, faster steps)")
+    processes: int = setting(1, "processes that share every batch, on GPUs one each", minimum=1, maximum=4096)
+    sync_batchnorm: bool = setting(
+        True, "several processes: BatchNorm over the whole batch, so that their number changes nothing; off: each its own share, faster"
+    )
     probe_every: int | None = setting(None, "steps between two recordings of block statistics; none is once an epoch", minimum=1)
     keep_every: int | None = setting(
         None, "keep a checkpoint every this many epochs besides first, best and last; none keeps those only", minimum=1

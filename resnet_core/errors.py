@@ -13,6 +13,11 @@ MESSAGES: dict[str, str] = {
     "wrong_type": "{field} must be {kind}, got {value!r}.",
     "unknown_setting": "Unknown setting {value!r}; {hint}.",
     "depth_not_6n_plus_2": "The depth of {name} must be 6n + 2 (8, 14, 20, 32, 44, 56, 110), got {value}.",
+    "input_too_small": "{name} needs images of at least {smallest} x {smallest} px, got {value} px; choose a larger image_size or stem=small.",
+    "not_a_multiple": "{name} cuts images into patches of {patch} px, and {height} x {width} px is no multiple of that; choose patch={fits} or image_size={near}.",
+    "image_not_square": "{name} takes square images only, these have {height} x {width} px; set image_size.",
+    "setting_not_for": "{name} has no setting {field}; leave it at {default}.",
+    "package_missing": "This network needs the package {package}; install it with 'pip install {package}'.",
     "file_missing": "There is no file at {path}; check the path.",
     "checkpoint_damaged": "The checkpoint {path} is damaged ({reason}); use another copy or train again.",
     "checkpoint_foreign": "{path} is not a checkpoint of Residual Lens ({reason}); import-weights reads weights of other projects.",
@@ -67,6 +72,9 @@ MESSAGES: dict[str, str] = {
     "disk_full": "The disk is full at {path} ({reason}); free some space and resume, the last whole checkpoint is kept.",
     "not_writable": "Cannot write to {path} ({reason}); check its permissions.",
     "out_of_memory": "The device ran out of memory with batch size {batch_size}; try {suggestion}.",
+    "recipe_unreadable": "The recipe {path} cannot be read ({reason}); it needs tables [data], [model], [augment], [train] of settings.",
+    "pretrained_unavailable": "There are no pretrained weights for {model}; start from a checkpoint, or import weights with import-weights first.",
+    "nothing_to_find": "No learning rate could be suggested: {reason}; try another range.",
     "run_failed": "The training ended with an error: {reason}.",
 }
 

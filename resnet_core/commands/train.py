@@ -3,14 +3,17 @@
 import os
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from resnet_core.commands.output import EXIT_STOPPED, Progress, parse_settings, say, write_json
+from resnet_core.commands.wish import PRESET_OPTION, RECIPE_OPTION, SET_OPTION, opened, wished
 from resnet_core.errors import UserError
 
 if TYPE_CHECKING:
+    from resnet_core.config import RunConfig
     from resnet_core.runs import Run, Store
     from resnet_core.training import Event
 
@@ -21,9 +24,11 @@ BACKGROUND_NICE = "5"  # the pages stay quick while a training in the background
 def train(
     model: str | None = typer.Option(None, help="network by name, such as resnet20 or plain20"),
     dataset: str | None = typer.Option(None, help="data set by name, or image-folder:PATH"),
-    settings: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="any setting, such as learning_rate=0.05 or crop_padding=2"),
+    preset: str | None = PRESET_OPTION,
+    recipe: Path | None = RECIPE_OPTION,
+    settings: list[str] = SET_OPTION,
     epochs: int | None = typer.Option(None, help="passes over the training split"),
-    device: str = typer.Option("auto", help="auto, cpu, cuda or mps"),
+    device: str | None = typer.Option(None, help="auto, cpu, cuda or mps"),
     name: str | None = typer.Option(None, help="what to call the run"),
     resume: str | None = typer.Option(None, metavar="RUN", help="go on where this run stopped or died"),
     run: str | None = typer.Option(None, hidden=True, help="train this run, whose turn it is"),
@@ -40,8 +45,8 @@ def train(
     if resume is not None:
         found = store.requeue(resume)
     else:
-        flat: dict[str, Any] = {"model": model, "dataset": dataset, "epochs": epochs, "device": device, **parse_settings(settings)}
-        found = _create(store, {key: value for key, value in flat.items() if value is not None}, name)
+        flat = {"model": model, "dataset": dataset, "epochs": epochs, "device": device, **parse_settings(settings)}
+        found = _create(store, wished(preset, recipe, flat), name)
     _wait_for_turn(store, found)
     if as_json:
         write_json({"event": "run", "run": found.run, "name": found.name, "resumed": resume is not None}, line=True)
@@ -70,24 +75,13 @@ def _train(store: "Store", run: str, *, as_json: bool) -> None:
         raise typer.Exit(EXIT_STOPPED)
 
 
-def _create(store: "Store", flat: dict[str, Any], name: str | None) -> "Run":
+def _create(store: "Store", config: "RunConfig", name: str | None) -> "Run":
     """Checked as far as can be before a row exists, the images of a folder included."""
-    from resnet_core.config import RunConfig
-    from resnet_core.data import data_root, open_source
     from resnet_core.models import describe
     from resnet_core.runs.queue import check
 
-    config, device = check(RunConfig.from_flat(flat))
-    progress = Progress()
-
-    def show(done: int, total: int | None) -> None:
-        progress.show(f"{config.data.dataset}: {done:,} of {total or 0:,} images read")
-
-    try:
-        spec = open_source(config.data, data_root(), show).spec
-    finally:
-        progress.end()
-    describe(config.model, spec)  # a network that cannot be built says so here
+    config, device = check(config)
+    describe(config.model, opened(config))  # a network that cannot be built says so here
     return store.create(config, device, name=name)
 
 

@@ -18,6 +18,7 @@ from resnet_core.data.catalog import (
     same_tests,
     splits_of,
     stand_in,
+    training_images,
 )
 from resnet_core.data.places import PLACED, PlacedKind
 from resnet_core.data.spec import DataSpec, Split, Splits, denormalize, normalize
@@ -51,4 +52,5 @@ __all__ = [
     "some_images",
     "splits_of",
     "stand_in",
+    "training_images",
 ]

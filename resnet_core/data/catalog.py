@@ -274,6 +274,14 @@ def load_split(config: DataConfig, split: str, *, root: Path | None = None, prog
     return source.spec, _split(source, config)[SPLITS.index(split)]
 
 
+def training_images(config: DataConfig, *, root: Path | None = None) -> int:
+    """How many images an epoch will see, to within a few: the split is stratified. Opens a data set with a place, not one by name."""
+    entry = DATASETS.get(config.dataset)
+    whole = entry.train if entry is not None else open_source(config, root or data_root()).counts["train"]
+    rest = whole - round(whole * config.valid_fraction)
+    return rest if config.train_limit is None else min(rest, config.train_limit)
+
+
 def open_source(config: DataConfig, root: Path, progress: Progress | None = None) -> Source:
     """The data set of the config, present under `root` or at its own place; raises data_missing, or what is wrong with the place.
 

@@ -39,7 +39,8 @@ def make_schedule(config: TrainConfig, optimizer: Optimizer, steps_per_epoch: in
         return [lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=total_steps + 1, pct_start=rise, cycle_momentum=False)]
     before: list[Schedule] = []
     if warmup:
-        before.append(lr_scheduler.LinearLR(optimizer, config.warmup_factor, total_iters=warmup))
+        kind = lr_scheduler.ConstantLR if config.warmup_shape == "constant" else lr_scheduler.LinearLR
+        before.append(kind(optimizer, config.warmup_factor, total_iters=warmup))
     if config.schedule == "plateau":
         return [*before, ReduceLROnPlateau(optimizer, factor=config.gamma, patience=config.plateau_patience)]
     main = _main_schedule(config, optimizer, steps_per_epoch, total_steps, warmup)

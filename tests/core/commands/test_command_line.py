@@ -21,7 +21,7 @@ from resnet_core.prediction import predict_sketch
 from resnet_core.runs import Store, checkpoints_of, find_checkpoint, initial_model, load_model, save_checkpoint
 from resnet_core.runs.run import STATUSES
 
-VERBS = ([], ["data"], ["data", "list"], ["data", "fetch"], ["describe"], ["train"], ["runs"], ["runs", "list"], ["runs", "show"], ["runs", "delete"],
+VERBS = ([], ["data"], ["data", "list"], ["data", "fetch"], ["describe"], ["train"], ["presets"], ["runs"], ["runs", "list"], ["runs", "show"], ["runs", "delete"],
          ["runs", "export"], ["runs", "import"], ["evaluate"], ["inspect"], ["lesion"], ["probe"], ["gradients"], ["predict"], ["paths"], ["shatter"], ["bench"])  # fmt: skip
 Call = Callable[..., Any]
 
@@ -314,6 +314,8 @@ def test_tables_for_people(run: str, capsys: pytest.CaptureFixture[str]) -> None
         (["train", "--device", "tpu"], "device must be one of"),
         (["train", "--set", "precision=float16", "--device", "cpu"], "precision"),
         (["train", "--set", "start_from=nobody"], "nobody"),
+        (["train", "--preset", "fast-gpu"], "did you mean fast-cpu"),
+        (["train", "--recipe", "/no/such.toml"], "There is no file"),
         (["train", "--resume", "nobody"], "There is no run"),
         (["train", "--run", "nobody"], "There is no run"),
         (["runs", "show", "nobody"], "There is no run 'nobody'"),
