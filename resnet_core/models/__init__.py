@@ -3,9 +3,10 @@
 from resnet_core.models.blocks import Add, ResidualBlock, ZeroPadding
 from resnet_core.models.catalog import (
     MODELS,
-    Capabilities,
-    ModelEntry,
     build_model,
+    capabilities_of,
+    check_network,
+    fitting,
     get_entry,
     model_names,
     original_spec,
@@ -13,12 +14,13 @@ from resnet_core.models.catalog import (
     twin_config,
     twin_name,
 )
-from resnet_core.models.describe import LayerRow, ModelDescription, count_parameters, describe
+from resnet_core.models.describe import ModelDescription, count_parameters, describe, describe_module
+from resnet_core.models.entry import DEEPLIFT_OBSTACLES, Capabilities, ModelEntry
 from resnet_core.models.places import BlockPlace, block_places, find_block, part_of, place_of
 from resnet_core.models.resnet import ResNet, ResNetPlan
 
 __all__ = [
-    "MODELS", "Add", "BlockPlace", "Capabilities", "LayerRow", "ModelDescription", "ModelEntry", "ResNet", "ResNetPlan", "ResidualBlock",
-    "ZeroPadding", "block_places", "build_model", "count_parameters", "describe", "find_block", "get_entry", "model_names", "original_spec", "part_of", "place_of", "resnet_plan",
-    "twin_config", "twin_name",
+    "DEEPLIFT_OBSTACLES", "MODELS", "Add", "BlockPlace", "Capabilities", "ModelDescription", "ModelEntry", "ResNet", "ResNetPlan", "ResidualBlock",
+    "ZeroPadding", "block_places", "build_model", "capabilities_of", "check_network", "count_parameters", "describe", "describe_module", "find_block",
+    "fitting", "get_entry", "model_names", "original_spec", "part_of", "place_of", "resnet_plan", "twin_config", "twin_name",
 ]  # fmt: skip

@@ -75,8 +75,8 @@ def stochastic_depth(probability: float) -> nn.Module:
     return StochasticDepth(probability, mode="row")  # type: ignore[no-any-return]
 
 
-def convolution(in_channels: int, out_channels: int, size: int, stride: int = 1, *, bias: bool = False) -> nn.Conv2d:
-    return nn.Conv2d(in_channels, out_channels, size, stride, padding=size // 2, bias=bias)
+def convolution(in_channels: int, out_channels: int, size: int, stride: int = 1, *, bias: bool = False, groups: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(in_channels, out_channels, size, stride, padding=size // 2, bias=bias, groups=groups)
 
 
 def projection(in_channels: int, out_channels: int, stride: int, norm: Norm, *, normalised: bool, bias: bool) -> nn.Module:
@@ -85,8 +85,10 @@ def projection(in_channels: int, out_channels: int, stride: int, norm: Norm, *, 
     return nn.Sequential(OrderedDict(conv=conv, norm=norm(out_channels))) if normalised else nn.Sequential(OrderedDict(conv=conv))
 
 
-def residual_branch(sizes: tuple[tuple[int, int, int, int], ...], norm: Norm, *, version: str, leading: bool, bias: bool) -> nn.Sequential:
-    """The layers of F for convolutions given as (in, out, kernel, stride).
+def residual_branch(
+    sizes: tuple[tuple[int, int, int, int], ...], norm: Norm, *, version: str, leading: bool, bias: bool, groups: int = 1
+) -> nn.Sequential:
+    """The layers of F for convolutions given as (in, out, kernel, stride); `groups` are those of the 3x3 ones (Xie et al. 2016).
 
     v1: conv norm relu ... conv norm. v2: [norm relu] conv norm relu ... conv, the first pair only when `leading`.
     """
@@ -94,7 +96,7 @@ def residual_branch(sizes: tuple[tuple[int, int, int, int], ...], norm: Norm, *,
     for number, (in_channels, out_channels, kernel, stride) in enumerate(sizes, start=1):
         if version == "v2" and (number > 1 or leading):
             layers[f"norm{number}"], layers[f"relu{number}"] = norm(in_channels), nn.ReLU()
-        layers[f"conv{number}"] = convolution(in_channels, out_channels, kernel, stride, bias=bias)
+        layers[f"conv{number}"] = convolution(in_channels, out_channels, kernel, stride, bias=bias, groups=groups if kernel > 1 else 1)
         if version == "v1":
             layers[f"norm{number}"] = norm(out_channels)
             if number < len(sizes):

@@ -16,7 +16,10 @@ BOTTLENECK_EXPANSION = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ResNetPlan:
-    """What is decided before any tensor exists. `widths` are the 3x3 channels of each stage."""
+    """What is decided before any tensor exists. `widths` are the 3x3 channels of each stage, before `inner` multiplies them.
+
+    `groups` and `inner` change the inside of a Bottleneck only: ResNeXt (Xie et al. 2016) and Wide ResNet (Zagoruyko and Komodakis 2016).
+    """
 
     stage_blocks: tuple[int, ...]
     widths: tuple[int, ...]
@@ -30,6 +33,8 @@ class ResNetPlan:
     imagenet_stem: bool = False
     stride_in_1x1: bool = False
     stochastic_depth: float = 0.0
+    groups: int = 1
+    inner: int = 1
 
     @property
     def expansion(self) -> int:
@@ -83,12 +88,13 @@ def _block(plan: ResNetPlan, norm: Norm, channels: int, width: int, stride: int,
     changes = stride != 1 or channels != out
     if plan.bottleneck:
         first, second = (stride, 1) if plan.stride_in_1x1 else (1, stride)
-        sizes: tuple[tuple[int, int, int, int], ...] = ((channels, width, 1, first), (width, width, 3, second), (width, out, 1, 1))
+        inner = width * plan.inner
+        sizes: tuple[tuple[int, int, int, int], ...] = ((channels, inner, 1, first), (inner, inner, 3, second), (inner, out, 1, 1))
     else:
         sizes = ((channels, width, 3, stride), (width, width, 3, 1))
     projects = plan.option == "C" or (plan.option == "B" and changes)
     shared = plan.version == "v2" and projects  # one norm + relu in front of both paths, for the twin too: same parameter names
-    residual = residual_branch(sizes, norm, version=plan.version, leading=not shared, bias=bias)
+    residual = residual_branch(sizes, norm, version=plan.version, leading=not shared, bias=bias, groups=plan.groups)
     preact = nn.Sequential(OrderedDict(norm=norm(channels), relu=nn.ReLU())) if shared else None
     shortcut: nn.Module | None = None
     if not plan.plain and projects:
