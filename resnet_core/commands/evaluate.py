@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from resnet_core.calibration import Calibration
     from resnet_core.config import DataConfig
     from resnet_core.data import DataSpec, Split
     from resnet_core.runs import Checkpoint
@@ -34,7 +35,8 @@ def evaluate(
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps"),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Accuracy, loss, accuracy per class and the confusion matrix (rows are labels), in float32."""
+    """Accuracy, loss, accuracy per class, the confusion matrix (rows are labels) and how far confidence is off, in float32."""
+    from resnet_core.calibration import judge_confidence
     from resnet_core.data import load_split
     from resnet_core.runs import find_checkpoint, load_model, require_channels
     from resnet_core.training import pick_device
@@ -60,15 +62,22 @@ def evaluate(
             return
         images = drawn(brush, size, None)
     result = judge(images)
+    trust = judge_confidence(result.logits, images.labels, found.metrics.get("temperature"))
     if as_json:
-        write_json(
-            {"accuracy": result.accuracy, "loss": result.loss, "n": result.n, "per_class": result.per_class, "confusion": result.confusion}
-        )
+        measured = {"accuracy": result.accuracy, "loss": result.loss, "n": result.n}
+        write_json({**measured, "per_class": result.per_class, "confusion": result.confusion, "calibration": trust})
         return
     print(f"{result.accuracy:.2%} of {result.n:,} {split} images of {config.dataset} right, loss {result.loss:.4f}")
+    print(f"confidence is off by {trust.error:.2%}" + _calibrated(trust))
     write_table(
         ("class", "accuracy", "images"), zip(found.spec.classes, result.per_class, (int(n) for n in result.confusion.sum(1)), strict=True)
     )
+
+
+def _calibrated(trust: "Calibration") -> str:
+    if trust.temperature is None:
+        return " (no temperature was fitted at the end of its training)"
+    return f"; {trust.calibrated_error:.2%} with the temperature {trust.temperature:.3f} of its validation images"
 
 
 def _judged(model: "nn.Module", images: "Split", spec: "DataSpec", where: "torch.device", progress: Progress) -> "Evaluation":

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from resnet_core.calibration import fit_temperature
 from resnet_core.data import Splits, load_splits
 from resnet_core.data.writing import writing_to
 from resnet_core.errors import UserError
@@ -305,9 +306,12 @@ class _Work:
         weights = load_weights(checkpoint)
         model = build_model(self.run.config.model, splits.spec, seed=None, device=self.training.device)
         model.load_state_dict(weights)
+        valid = evaluate(model, splits.valid, splits.spec, device=self.training.device)
+        temperature = fit_temperature(valid.logits, splits.valid.labels.cpu())
         test = evaluate(model, splits.test, splits.spec, device=self.training.device)
         seconds = self._seconds()
-        sha256 = self._save_final(tested, checkpoint.metrics, test, weights, seconds)
+        metrics = {**checkpoint.metrics, "temperature": temperature}
+        sha256 = self._save_final(tested, metrics, test, weights, seconds)
         if self.training.epochs_done < train.epochs:
             self._tell(Noted(code="early_stopped", values={"epochs": self.training.stale_epochs}))
         result = {

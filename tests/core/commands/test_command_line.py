@@ -189,6 +189,11 @@ def test_evaluate_gives_the_accuracy_that_training_wrote(call: Call, run: str) -
 def test_evaluate_on_another_split_and_data_set(call: Call, run: str) -> None:
     got = call("evaluate", run, "--split", "valid")
     assert got["accuracy"] == pytest.approx(Store().run(run).valid_accuracy)
+    trust = got["calibration"]
+    assert trust["temperature"] == find_checkpoint(run).metrics["temperature"]
+    assert trust["loss"] == pytest.approx(got["loss"], rel=1e-6)
+    assert trust["temperature"] is None  # too few images to fit one
+    assert trust["calibrated_error"] == trust["error"] > 0
     other = call("evaluate", run, "--dataset", "mnist-mini", "--split", "valid")
     assert other["n"] == 2000
 

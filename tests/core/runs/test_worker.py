@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from resnet_core.calibration import fit_temperature
 from resnet_core.config import RunConfig
 from resnet_core.data import load_splits
 from resnet_core.errors import UserError
@@ -446,8 +447,11 @@ def test_starting_from_another_runs_weights(store: Store, small: Small) -> None:
     assert (other.status, other.error and other.error[0]) == ("failed", "weights_differ")
 
 
-def test_the_result_is_what_load_model_gives(store: Store, small: Small) -> None:
+def test_the_result_is_what_load_model_gives(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnet_core.calibration.LEAST_IMAGES", 10)
     config = small(epochs=1)
     run = claimed_and_ended(store, config)
     splits = load_splits(config.data)
     assert evaluate(load_model(find_checkpoint(run)), splits.test, splits.spec).accuracy == store.run(run).test_accuracy
+    valid = evaluate(load_model(find_checkpoint(run)), splits.valid, splits.spec)
+    assert find_checkpoint(run).metrics["temperature"] == fit_temperature(valid.logits, splits.valid.labels)
