@@ -33,7 +33,7 @@ MOST_ROWS = 64  # images in one pass: more are no faster on a CPU, whose cache t
 COPIES = 4  # of each activation: itself, its gradient, and what hooks keep
 Images = Tensor | NDArray[Any]
 Progress = Callable[[int, int], None]
-_drawing = threading.Lock()
+_drawing = threading.RLock()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -69,8 +69,8 @@ class Attribution:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Answer:
-    """Of a batch: maps (B, C, H, W), what they add up to, what they should add up to, raw maps of the layers."""
+class Answer:
+    """About a batch: maps (B, C, H, W), what they add up to, what they should add up to, raw maps of the layers."""
 
     maps: Tensor
     totals: Tensor
@@ -102,26 +102,58 @@ def attribute(
     """
     chosen = get_method(method)
     options = settings_of(chosen, settings)
+    network = open_network(model, spec, budget=budget, name=name)
+    network.require(chosen)
+    inputs, pixels = network.prepared(images)
+    scores = network.scores(inputs)
+    targets = targets_of(target, scores, network.name)
+    others = None if references is None else network.prepared(references)[0]
+    total = len(inputs) * cost_of(chosen, options, spec, network.traits).forward
+    found: list[Attribution] = []
+    with counting(network.model, progress, total):
+        for part, answer in ask(network, chosen, options, inputs, pixels, targets, others, seed):
+            found += _attributions(chosen, options, targets[part], scores[part], answer, seed)
+    return tuple(found)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A borrowed network, what it is made of, and how many images go through it at a time."""
+
+    model: nn.Module
+    spec: DataSpec
+    traits: Traits
+    rows: int
+    name: str
+
+    def require(self, method: Method) -> None:
+        """Raise why_not's reason unless the method is sound here."""
+        if (error := why_not(method, self.traits, self.name)) is not None:
+            raise error
+
+    def prepared(self, images: Images) -> tuple[Tensor, Tensor]:
+        """(normalised, pixels in [0, 1]) on the network's device. Raises image_shape."""
+        given = torch.as_tensor(images)
+        expected = (self.spec.channels, self.spec.height, self.spec.width)
+        if given.dim() != 4 or tuple(given.shape[1:]) != expected or not len(given):
+            raise UserError("image_shape", need="x".join(map(str, expected)), have="x".join(map(str, given.shape[1:])) or "none")
+        pixels = given.to(next(self.model.parameters()).device, torch.float32) / (255 if given.dtype == torch.uint8 else 1)
+        return normalize(pixels, self.spec), pixels
+
+    @torch.no_grad()
+    def scores(self, inputs: Tensor) -> Tensor:
+        """Logits (N, K)."""
+        return torch.cat([self.model(part) for part in inputs.split(self.rows)])
+
+    def scores_of(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """The logit of each image's own target, (N,)."""
+        return self.scores(inputs).gather(1, targets.unsqueeze(1)).squeeze(1)
+
+
+def open_network(model: nn.Module, spec: DataSpec, *, budget: int = BUDGET, name: str | None = None) -> Network:
+    """Looks at the network with two passes of one black image."""
     own = borrowed(model)
-    name = name or name_of(model)
-    inputs, pixels = prepared(images, spec, own)
-    traits = traits_of(own, spec)
-    if (error := why_not(chosen, traits, name)) is not None:
-        raise error
-    rows = rows_within(own, inputs[:1], budget)
-    scores = _scores(own, inputs, rows)
-    targets = targets_of(target, scores, name)
-    known = prepared(references, spec, own)[0] if references is not None and len(references) else None
-    counted = counting(own, progress, len(inputs) * cost_of(chosen, options, spec, traits).forward)
-    parts = []
-    with counted:
-        for part in _parts(chosen, options, len(inputs), rows):
-            question = Question(
-                model=own, pixels=pixels[part], inputs=inputs[part], targets=targets[part], spec=spec, traits=traits, settings=options,
-                references=_references(known, pixels[part], options, spec), rows=rows,
-            )  # fmt: skip
-            parts += _attributions(chosen, question, _answer(chosen, question, seed), scores[part], seed)
-    return tuple(parts)
+    return Network(model=own, spec=spec, traits=traits_of(own, spec), rows=rows_within(own, spec, budget), name=name or name_of(model))
 
 
 def settings_of(method: Method, settings: Config | Mapping[str, Any] | None) -> Config:
@@ -133,7 +165,7 @@ def settings_of(method: Method, settings: Config | Mapping[str, Any] | None) -> 
 
 
 def cost_of(method: Method, settings: Any, spec: DataSpec, traits: Traits) -> Passes:
-    """Passes that one image costs at most, with SmoothGrad's copies and one more for its score."""
+    """Passes that one image costs, with SmoothGrad's copies and one more for its score."""
     once = method.cost(settings, spec, traits)
     copies = settings.smooth or 1
     return Passes(forward=1 + copies * once.forward, backward=copies * once.backward)
@@ -149,21 +181,10 @@ def borrowed(model: nn.Module) -> nn.Module:
     return own
 
 
-def prepared(images: Images, spec: DataSpec, model: nn.Module) -> tuple[Tensor, Tensor]:
-    """(normalised, pixels in [0, 1]) on the model's device."""
-    given = torch.as_tensor(images)
-    expected = (spec.channels, spec.height, spec.width)
-    if given.dim() != 4 or tuple(given.shape[1:]) != expected or not len(given):
-        raise UserError("image_shape", need="x".join(map(str, expected)), have="x".join(map(str, given.shape[1:])) or "none")
-    device = next(model.parameters()).device
-    pixels = given.to(device, torch.float32) / (255 if given.dtype == torch.uint8 else 1)
-    return normalize(pixels, spec), pixels
-
-
 @torch.no_grad()
-def rows_within(model: nn.Module, image: Tensor, budget: int) -> int:
+def rows_within(model: nn.Module, spec: DataSpec, budget: int) -> int:
     """Images (at least one) whose activations fit into the budget together, from one pass of one image."""
-    elements = 0
+    elements, image = 0, torch.zeros(1, spec.channels, spec.height, spec.width, device=next(model.parameters()).device)
 
     def count(module: nn.Module, inputs: Any, output: Any) -> None:
         nonlocal elements
@@ -176,11 +197,6 @@ def rows_within(model: nn.Module, image: Tensor, budget: int) -> int:
         for handle in handles:
             handle.remove()
     return max(1, min(MOST_ROWS, budget // max(1, elements * image.element_size() * COPIES)))
-
-
-@torch.no_grad()
-def _scores(model: nn.Module, inputs: Tensor, rows: int) -> Tensor:
-    return torch.cat([model(part) for part in inputs.split(rows)])
 
 
 def targets_of(target: int | Sequence[int] | None, scores: Tensor, name: str) -> Tensor:
@@ -202,9 +218,18 @@ def _references(known: Tensor | None, pixels: Tensor, settings: Config, spec: Da
     return torch.cat(stand_ins)
 
 
-def _parts(method: Method, settings: Any, count: int, rows: int) -> Iterator[slice]:
-    size = 1 if method.random or settings.smooth else rows
-    return (slice(start, start + size) for start in range(0, count, size))
+def ask(
+    network: Network, method: Method, settings: Any, inputs: Tensor, pixels: Tensor, targets: Tensor, references: Tensor | None, seed: int
+) -> Iterator[tuple[slice, Answer]]:
+    """Which images, and the method's answer about them."""
+    size = 1 if method.random or settings.smooth else network.rows
+    for start in range(0, len(inputs), size):
+        part = slice(start, start + size)
+        question = Question(
+            model=network.model, pixels=pixels[part], inputs=inputs[part], targets=targets[part], spec=network.spec, traits=network.traits,
+            settings=settings, references=_references(references, pixels[part], settings, network.spec), rows=network.rows,
+        )  # fmt: skip
+        yield part, _answer(network, method, question, seed)
 
 
 def counting(model: nn.Module, progress: Progress | None, total: int) -> contextlib.AbstractContextManager[Any]:
@@ -217,7 +242,7 @@ def counting(model: nn.Module, progress: Progress | None, total: int) -> context
         nonlocal done
         first = inputs[0][0] if isinstance(inputs[0], tuple) else inputs[0]
         done += len(first) * (2 if isinstance(inputs[0], tuple) else 1)  # DeepLift hands in images and baselines as a pair
-        progress(min(done, total), total)
+        progress(done, max(done, total))
 
     return _removed(model.register_forward_pre_hook(hook))
 
@@ -243,12 +268,12 @@ def seeded(seed: int) -> Iterator[None]:
             np.random.set_state(before)
 
 
-def _answer(method: Method, question: Question, seed: int) -> _Answer:
+def _answer(network: Network, method: Method, question: Question, seed: int) -> Answer:
     if isinstance(question.settings, IntegratedGradientsSettings) and not question.settings.smooth:
-        return _doubled(method, question)
+        return _doubled(network, method, question)
     with seeded(seed) if method.random or question.settings.smooth else contextlib.nullcontext():
         raw = {name: _ask(call, question) for name, call in method.calls(question).items()}
-    return _read(method, question, raw)
+    return _read(network, method, question, raw)
 
 
 def _ask(call: Call, question: Question) -> Tensor:
@@ -262,16 +287,10 @@ def _ask(call: Call, question: Question) -> Tensor:
         inputs.detach(),
         nt_type=settings.smooth_kind,
         nt_samples=settings.smooth,
-        nt_samples_batch_size=_noisy_copies(call, question),
+        nt_samples_batch_size=max(1, min(settings.smooth, question.rows // call.together)),
         stdevs=question.noise(settings.smooth_noise),
         target=question.targets,
     ).detach()
-
-
-def _noisy_copies(call: Call, question: Question) -> int:
-    """Of the one image that go through the network together. Methods that have many changed copies of each take few noisy ones."""
-    inner = call.arguments.get("n_samples", 1) if "perturbations_per_eval" not in call.arguments else question.rows
-    return int(max(1, min(question.settings.smooth, question.rows // inner)))
 
 
 class _Bound:
@@ -291,37 +310,35 @@ class _Bound:
         return False
 
 
-def _read(method: Method, question: Question, raw: dict[str, Tensor], steps: Tensor | None = None) -> _Answer:
+def _read(network: Network, method: Method, question: Question, raw: dict[str, Tensor], steps: Tensor | None = None) -> Answer:
     """From raw maps to one per image: the chosen layer's, enlarged; one channel where all of them say the same."""
     settings = question.settings
-    expected = None if settings.smooth else _expected(method, question)
+    expected = None if settings.smooth else _expected(network, method, question)
     if INPUT in raw:
         maps = raw[INPUT][:, :1] if method.places else raw[INPUT]
-        return _Answer(maps=maps, totals=total_of(raw[INPUT], question, method), expected=expected, layers={}, steps=steps)
+        return Answer(maps=maps, totals=total_of(raw[INPUT], question, method), expected=expected, layers={}, steps=steps)
     layers = {name: found.sum(1) for name, found in raw.items()}  # (B, h, w)
     place = layers[place_of_map(settings.layer, tuple(layers))]
     options = {} if settings.interpolation == "nearest" else {"align_corners": False}
     maps = functional.interpolate(place.unsqueeze(1), question.inputs.shape[-2:], mode=settings.interpolation, **options)
-    return _Answer(maps=maps, totals=place.flatten(1).sum(1), expected=expected, layers=layers, steps=steps)
+    return Answer(maps=maps, totals=place.flatten(1).sum(1), expected=expected, layers=layers, steps=steps)
 
 
 @torch.no_grad()
-def _expected(method: Method, question: Question) -> Tensor | None:
+def _expected(network: Network, method: Method, question: Question) -> Tensor | None:
     """(B,): f(x) minus f of what the method compares with."""
     if method.complete is None:
         return None
-    scores = _scores(question.model, question.inputs, question.rows).gather(1, question.targets.unsqueeze(1)).squeeze(1)
+    scores = network.scores_of(question.inputs, question.targets)
     if method.complete == "references":
-        others = _scores(question.model, question.references, question.rows)
-        return scores - others[:, question.targets].mean(0)
-    others = _scores(question.model, question.baseline(), question.rows)
-    return scores - others.gather(1, question.targets.unsqueeze(1)).squeeze(1)
+        return scores - network.scores(question.references)[:, question.targets].mean(0)
+    return scores - network.scores_of(question.baseline(), question.targets)
 
 
-def _doubled(method: Method, question: Question) -> _Answer:
+def _doubled(network: Network, method: Method, question: Question) -> Answer:
     """Integrated Gradients with twice the steps for every image whose sum still misses the difference by more than the tolerance."""
     settings: IntegratedGradientsSettings = question.settings
-    expected = _expected(method, question)
+    expected = _expected(network, method, question)
     assert expected is not None
     maps = torch.zeros_like(question.inputs)
     taken = torch.zeros(len(maps), dtype=torch.long, device=maps.device)
@@ -337,19 +354,19 @@ def _doubled(method: Method, question: Question) -> _Answer:
         open_ones, steps = open_ones[missed], 2 * steps
         if steps > settings.max_steps:
             break
-    return replace(_read(method, question, {INPUT: maps}), steps=taken)
+    return _read(network, method, question, {INPUT: maps}, taken)
 
 
-def _attributions(method: Method, question: Question, answer: _Answer, scores: Tensor, seed: int) -> list[Attribution]:
+def _attributions(method: Method, settings: Config, targets: Tensor, scores: Tensor, answer: Answer, seed: int) -> list[Attribution]:
     probabilities = scores.softmax(1)
     found = []
-    for number, target in enumerate(question.targets.tolist()):
+    for number, target in enumerate(targets.tolist()):
         total = float(answer.totals[number])
         delta = None if answer.expected is None else total - float(answer.expected[number])
         found.append(
             Attribution(
                 method=method.name,
-                settings=question.settings,
+                settings=settings,
                 seed=seed,
                 target=target,
                 probability=float(probabilities[number, target]),
@@ -358,7 +375,7 @@ def _attributions(method: Method, question: Question, answer: _Answer, scores: T
                 total=total,
                 completeness_delta=delta,
                 completeness_error=None if delta is None or answer.expected is None else share(delta, float(answer.expected[number])),
-                steps=int(answer.steps[number]) if answer.steps is not None else getattr(question.settings, "steps", None),
+                steps=int(answer.steps[number]) if answer.steps is not None else getattr(settings, "steps", None),
                 strip=tuple(
                     LayerMap(name=name, map=layer[number].float().cpu().numpy(), total=float(layer[number].sum()))
                     for name, layer in answer.layers.items()

@@ -25,7 +25,7 @@ LAST = "last"
 
 @dataclass(frozen=True, kw_only=True)
 class Passes:
-    """What one image costs at most, in passes of one image through the network."""
+    """What one image costs, in passes of one image through the network; more where steps are doubled."""
 
     forward: int
     backward: int
@@ -65,10 +65,11 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """A Captum object and what its `attribute` takes besides inputs and target."""
+    """A Captum object and what its `attribute` takes besides inputs and target; `together`: rows that one image becomes in one pass."""
 
     captum: Any
     arguments: Mapping[str, Any]
+    together: int = 1
 
 
 Calls = Callable[[Question], dict[str, Call]]
@@ -81,7 +82,8 @@ class Method:
 
     `needs`: names in support.NEEDS. `calls`: one Captum call per place, by its name; INPUT for a map of the image itself.
     `complete`: to what the map should add up: f(x) - f(baseline), f(x) - mean f(references), or to nothing in particular.
-    `places`: all channels of a pixel share one value, so the map has one channel. `random`: it draws, so it is asked image by image.
+    `places`: all channels of a pixel share one value, so the map has one channel. `slopes`: the map is a gradient of a kind, not what a
+    pixel contributes. `random`: it draws, so it is asked image by image.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Method:
     needs: tuple[str, ...] = ()
     complete: str | None = None
     places: bool = False
+    slopes: bool = False
     random: bool = False
 
 
@@ -114,16 +117,36 @@ def _integrated_gradients(q: Question) -> dict[str, Call]:
 
 
 def _deep_lift(q: Question) -> dict[str, Call]:
-    return {INPUT: Call(captum=captum("attr").DeepLift(q.model), arguments={"baselines": q.baseline()})}
+    return {INPUT: Call(captum=captum("attr").DeepLift(q.model), arguments={"baselines": q.baseline()}, together=2)}
 
 
 def _gradient_shap(q: Question) -> dict[str, Call]:
-    arguments = {"baselines": q.references, "n_samples": q.settings.samples, "stdevs": q.noise(q.settings.noise)}
-    return {INPUT: Call(captum=captum("attr").GradientShap(q.model), arguments=arguments)}
+    """Captum's GradientShap is this tunnel, but for the size of its batches, which it does not let one choose."""
+    attr = captum("attr")
+    arguments = {
+        "nt_samples": q.settings.samples, "nt_samples_batch_size": min(q.settings.samples, q.rows), "stdevs": q.noise(q.settings.noise),
+        "draw_baseline_from_distrib": True, "baselines": q.references,
+    }  # fmt: skip
+    shap = attr.NoiseTunnel(attr._core.gradient_shap.InputBaselineXGradient(q.model))
+    return {INPUT: Call(captum=shap, arguments=arguments, together=min(q.settings.samples, q.rows))}
+
+
+class _InParts:
+    """Captum's DeepLiftShap with so many references at a time: the mean over all is the mean of the parts'."""
+
+    def __init__(self, shap: Any, most: int) -> None:
+        self.shap, self.most = shap, most
+        self.forward_func, self.multiplies_by_inputs = shap.forward_func, shap.multiplies_by_inputs
+
+    def attribute(self, inputs: Tensor, *, target: Tensor, baselines: Tensor) -> Tensor:
+        parts = max(1, min(math.ceil(len(baselines) / self.most), len(baselines) // 2))  # Captum wants two references or more
+        found = [self.shap.attribute(inputs, baselines=some, target=target) * len(some) for some in baselines.tensor_split(parts)]
+        return torch.stack(found).sum(0) / len(baselines)
 
 
 def _deep_lift_shap(q: Question) -> dict[str, Call]:
-    return {INPUT: Call(captum=captum("attr").DeepLiftShap(q.model), arguments={"baselines": q.references})}
+    shap = _InParts(captum("attr").DeepLiftShap(q.model), max(2, q.rows // 2))
+    return {INPUT: Call(captum=shap, arguments={"baselines": q.references}, together=2 * min(len(q.references), shap.most))}
 
 
 def _occlusion(q: Question) -> dict[str, Call]:
@@ -132,14 +155,14 @@ def _occlusion(q: Question) -> dict[str, Call]:
         "sliding_window_shapes": (channels, window, window), "strides": (channels, stride, stride),
         "baselines": q.baseline(), "perturbations_per_eval": q.perturbed,
     }  # fmt: skip
-    return {INPUT: Call(captum=captum("attr").Occlusion(q.model), arguments=arguments)}
+    return {INPUT: Call(captum=captum("attr").Occlusion(q.model), arguments=arguments, together=q.perturbed)}
 
 
 def _regional(name: str, **options: Callable[[Question], Any]) -> Calls:
     def calls(q: Question) -> dict[str, Call]:
         arguments = {"baselines": q.baseline(), "feature_mask": q.regions(), "perturbations_per_eval": q.perturbed}
         more = {key: value(q) for key, value in options.items()}
-        return {INPUT: Call(captum=getattr(captum("attr"), name)(q.model), arguments={**arguments, **more})}
+        return {INPUT: Call(captum=getattr(captum("attr"), name)(q.model), arguments={**arguments, **more}, together=q.perturbed)}
 
     return calls
 
@@ -154,7 +177,7 @@ def _lime(q: Question) -> dict[str, Call]:
         similarity_func=get_exp_kernel_similarity_function("cosine", kernel_width=q.settings.kernel_width),
     )
     (plain,) = _regional("Lime", n_samples=lambda q: q.settings.samples)(q).values()
-    return {INPUT: Call(captum=lime, arguments=plain.arguments)}
+    return {INPUT: Call(captum=lime, arguments=plain.arguments, together=plain.together)}
 
 
 def _grad_cam(q: Question) -> dict[str, Call]:
@@ -191,12 +214,7 @@ def _fixed(forward: int, backward: int) -> Cost:
 
 
 def _steps(settings: chosen.IntegratedGradientsSettings, spec: DataSpec, traits: Traits) -> Passes:
-    """All doublings together."""
-    total = steps = settings.steps
-    while settings.smooth == 0 and 2 * steps <= settings.max_steps:
-        steps *= 2
-        total += steps
-    return Passes(forward=total, backward=total)
+    return Passes(forward=settings.steps, backward=settings.steps)
 
 
 def _samples(settings: Any, spec: DataSpec, traits: Traits) -> Passes:
@@ -214,6 +232,7 @@ METHODS: dict[str, Method] = {
         Method(
             name="saliency", title="Saliency", settings=chosen.SaliencySettings, cost=_fixed(1, 1), calls=_saliency,
             meaning="Where a small change of a pixel changes the class score most; the gradient, not what the score is made of.",
+            slopes=True,
             source="Simonyan et al. 2013, arXiv:1312.6034",
         ),
         Method(
@@ -250,12 +269,14 @@ METHODS: dict[str, Method] = {
             name="guided_backprop", title="Guided Backprop", settings=chosen.Smoothing, cost=_fixed(1, 1), calls=_gradient("GuidedBackprop"),
             needs=("relus",),
             meaning="The gradient with its negative part cut at every ReLU: sharp edges of the image, which hardly depend on the weights.",
+            slopes=True,
             source="Springenberg et al. 2014, arXiv:1412.6806",
         ),
         Method(
             name="deconvolution", title="Deconvolution", settings=chosen.Smoothing, cost=_fixed(1, 1), calls=_gradient("Deconvolution"),
             needs=("relus",),
-            meaning="The score sent backwards with a ReLU on the way back instead of the one on the way forth: patterns that could have raised it.",
+            meaning="The score sent backwards with a ReLU on the way back instead of the one on the way forth: patterns that could have raised it. Without max pooling it does not depend on the image at all.",
+            slopes=True,
             source="Zeiler and Fergus 2014, arXiv:1311.2901",
         ),
         Method(
@@ -281,6 +302,7 @@ METHODS: dict[str, Method] = {
             name="guided_grad_cam", title="Guided Grad-CAM", settings=chosen.GuidedGradCamSettings, cost=_fixed(2, 2), calls=_guided_grad_cam,
             needs=("maps", "relus"),
             meaning="Guided Backprop where Grad-CAM points: sharp, with the weakness of the former.",
+            slopes=True,
             source="Selvaraju et al. 2016, arXiv:1610.02391",
         ),
         Method(
