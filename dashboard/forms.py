@@ -7,30 +7,64 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.i18n import t
+from dashboard.i18n import error_text, has_text, t
 from resnet_core.config import PARTS, Config, Setting
+from resnet_core.errors import UserError
 
 
-def setting_widget(name: str, key: str, default: Any = None, *, options: Sequence[str] | None = None) -> Any:
-    """One setting's widget; its value as the config wants it. `default` replaces the config's own.
+def setting_widget(
+    name: str, key: str, default: Any = None, *, options: Sequence[str] | None = None, config: type[Config] | None = None
+) -> Any:
+    """One setting's widget; its value as the config wants it, or what is wrong with it said below. `default` replaces the config's own.
 
-    The value stays when the page is left, and the language can change under it. `options` narrows the choices (devices that exist).
+    The value stays when the page is left, and the language can change under it. `options` narrows the choices (devices that exist), or
+    names them where the config cannot (a network's layers). Without `config`, the setting is one of a run's.
     """
-    config = _home(name)
+    config = config or _home(name)
     rule = config.settings()[name]
-    value = getattr(config(), name) if default is None else default
+    if key not in st.session_state:
+        st.session_state[key] = as_widget_value(name, getattr(config(), name) if default is None else default, config=config)
     label, help = _label(name, rule), t(f"setting.{name}.help")
     shared: dict[str, Any] = {"key": key, "help": help, "persist_state": "session"}
-    if rule.choices is not None:
-        choices = list(options or rule.choices)
-        return st.selectbox(label, choices, index=choices.index(value) if value in choices else 0, **shared)
+    found = _drawn(config, name, label, rule, options, shared)
+    try:
+        config(**{name: found})
+    except UserError as error:
+        st.error(error_text(error), icon=":material/error:")
+    return found
+
+
+def as_widget_value(name: str, value: Any, *, config: type[Config] | None = None) -> Any:
+    """A setting's value as its widget keeps it under the widget's key; writing it there changes what the widget shows."""
+    kind, optional = _kind(config or _home(name), name)
+    if value is None:
+        return None if kind in (int, float) and optional else ""
+    if isinstance(value, tuple):
+        return ", ".join(item if isinstance(item, str) else f"{item:g}" for item in value)
+    return float(value) if kind is float else value
+
+
+def _drawn(config: type[Config], name: str, label: str, rule: Setting, options: Sequence[str] | None, shared: dict[str, Any]) -> Any:
+    """Ranges are left to the config, whose sentence is the reader's: a browser would say it in its own words and keep the old value."""
+    key = shared["key"]
+    if rule.choices is not None or options is not None:
+        choices = list(options or rule.choices or ())
+        if st.session_state[key] not in choices:  # chosen for another network
+            own = getattr(config(), name)
+            st.session_state[key] = own if own in choices else choices[0]
+        return st.selectbox(label, choices, format_func=_choice, **shared)
     kind, optional = _kind(config, name)
     if kind is bool:
-        return st.toggle(label, value=bool(value), **shared)
-    if kind in (int, float):
-        return _number(label, kind, rule, value, optional, shared)
-    text = ", ".join(f"{item:g}" for item in value) if isinstance(value, tuple) else (value or "")
-    return st.text_input(label, value=text, **shared)
+        return st.toggle(label, **shared)
+    if kind not in (int, float):
+        return st.text_input(label, **shared)
+    empty: dict[str, Any] = {"value": None} if optional else {}
+    if kind is int:
+        found = st.number_input(label, step=1, **empty, **shared)
+        return None if found is None else int(found)
+    value = st.session_state[key]
+    step = 0.1 if not value else min(10.0 ** _exponent(value), 1.0)
+    return st.number_input(label, step=step, format="%g", **empty, **shared)
 
 
 def settings_form(names: Sequence[str], prefix: str, defaults: Mapping[str, Any], *, columns: int = 3) -> dict[str, Any]:
@@ -41,6 +75,10 @@ def settings_form(names: Sequence[str], prefix: str, defaults: Mapping[str, Any]
             with place:
                 values[name] = setting_widget(name, f"{prefix}_{name}", defaults.get(name))
     return values
+
+
+def _choice(option: str) -> str:
+    return t(f"choice.{option}") if has_text(f"choice.{option}") else option
 
 
 def _home(name: str) -> type[Config]:
@@ -61,22 +99,6 @@ def _kind(config: type[Config], name: str) -> tuple[Any, bool]:
     if isinstance(hint, types.UnionType):
         return next(part for part in typing.get_args(hint) if part is not type(None)), True
     return (tuple if typing.get_origin(hint) is tuple else hint), False
-
-
-def _number(label: str, kind: Any, rule: Setting, value: Any, optional: bool, shared: dict[str, Any]) -> Any:
-    if kind is int:
-        low, high = (None if limit is None else int(limit) for limit in (rule.minimum, rule.maximum))
-        found = st.number_input(label, min_value=low, max_value=high, value=value, step=1, **shared)
-        return None if found is None else int(found)
-    step = 0.1 if not value else 10.0 ** (_exponent(value))
-    limits = {
-        "min_value": None if rule.minimum is None else float(rule.minimum),
-        "max_value": None if rule.maximum is None else float(rule.maximum),
-    }
-    found = st.number_input(label, **limits, value=None if value is None else float(value), step=min(step, 1.0), format="%g", **shared)
-    if found is None and not optional:
-        return value
-    return found
 
 
 def _exponent(value: float) -> int:

@@ -28,6 +28,7 @@ PHRASES = {
     "true or false": "phrase.true_or_false",
     "key=value": "phrase.key_value",
     "a list of numbers": "phrase.list_of_numbers",
+    "a list of names": "phrase.list_of_names",
     "text": "phrase.text",
 }
 PATTERNS = {

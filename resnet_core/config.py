@@ -6,6 +6,7 @@ A config is frozen and valid at birth: wrong values raise `UserError` naming the
 import dataclasses
 import json
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -83,8 +84,10 @@ def _parsed(name: str, kind: Any, value: Any) -> Any:
     if typing.get_origin(kind) is tuple:
         parts = value.split(",") if isinstance(value, str) else value
         if not isinstance(parts, list | tuple):
-            raise UserError("wrong_type", field=name, value=value, kind="a list of numbers")
-        return tuple(_parsed(name, typing.get_args(kind)[0], p) for p in parts if p != "")
+            raise UserError(
+                "wrong_type", field=name, value=value, kind="a list of names" if str in typing.get_args(kind) else "a list of numbers"
+            )
+        return tuple(_parsed(name, typing.get_args(kind)[0], p.strip() if isinstance(p, str) else p) for p in parts if p != "")
     if kind is bool:
         known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
         if isinstance(value, bool):
@@ -143,6 +146,20 @@ class ModelConfig(Config):
     patch: int | None = setting(
         None, "transformers: side of a patch; none: 16 (Swin 4), on small images 4 (Swin 2)", minimum=1, maximum=64, unit="px"
     )
+    removed_blocks: tuple[str, ...] = setting(
+        (), "residual blocks that are left out, by name, such as stages.0.1; only those whose shortcut changes no shape can be"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.removed_blocks:
+            if not re.fullmatch(r"stages\.\d+\.\d+", name):
+                raise UserError("not_a_block", field="removed_blocks", value=name)
+        object.__setattr__(self, "removed_blocks", tuple(sorted(set(self.removed_blocks), key=_numbers)))
+
+
+def _numbers(block: str) -> list[int]:
+    return [int(number) for number in block.split(".")[1:]]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,6 +47,8 @@ MESSAGES: dict[str, str] = {
     "index_out_of_range": "There is no image {value} in the {split} split of {name}; it has images 0 to {last}.",
     "unknown_block": "{name} has no block {value!r}; its blocks are {choices}.",
     "blocks_do_not_fit": "{name} takes {takes} channels and cannot follow {before}, which gives {gives}; order blocks within their stage.",
+    "not_a_block": "A block is named like stages.0.1 (stage and block, both from 0), got {value!r}.",
+    "block_not_removable": "The block {value!r} cannot be left out: it changes the shape or is not there; these can be: {choices}.",
     "same_image": "A line needs two different images, got {value} twice; choose another second one.",
     "no_blocks": "{name} has no residual blocks; choose a ResNet or its plain twin.",
     "no_shortcuts": "{name} has no shortcuts, so every gradient takes the one path through all layers; choose a ResNet.",

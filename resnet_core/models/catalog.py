@@ -48,6 +48,7 @@ def resnet_plan(config: ModelConfig, spec: DataSpec) -> ResNetPlan:
         stochastic_depth=config.stochastic_depth,
         groups=groups,
         inner=inner,
+        removed=config.removed_blocks,
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from resnet_core.errors import UserError
 from resnet_core.models.blocks import Norm, ResidualBlock, ZeroPadding, convolution, make_norm, projection, residual_branch
 
 BOTTLENECK_EXPANSION = 4
@@ -35,6 +36,7 @@ class ResNetPlan:
     stochastic_depth: float = 0.0
     groups: int = 1
     inner: int = 1
+    removed: tuple[str, ...] = ()
 
     @property
     def expansion(self) -> int:
@@ -46,19 +48,21 @@ class ResNet(nn.Module):
 
     def __init__(self, plan: ResNetPlan) -> None:
         super().__init__()
+        require_removable(plan)
         self.plan = plan
         norm = make_norm(plan.norm)
         self.stem = _stem(plan, norm)
         self.stages = nn.ModuleList()
         channels, position = plan.widths[0], 0
         for stage, (count, width) in enumerate(zip(plan.stage_blocks, plan.widths, strict=True)):
-            blocks = []
+            blocks: OrderedDict[str, nn.Module] = OrderedDict()
             for index in range(count):
                 stride = 2 if stage > 0 and index == 0 else 1
                 drop = plan.stochastic_depth * (position + 1) / sum(plan.stage_blocks)
-                blocks.append(_block(plan, norm, channels, width, stride, drop))
+                if f"stages.{stage}.{index}" not in plan.removed:  # the others keep their names, and with them their weights
+                    blocks[str(index)] = _block(plan, norm, channels, width, stride, drop)
                 channels, position = width * plan.expansion, position + 1
-            self.stages.append(nn.Sequential(*blocks))
+            self.stages.append(nn.Sequential(blocks))
         self.head = _head(plan, norm, channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -66,6 +70,27 @@ class ResNet(nn.Module):
         for stage in self.stages:
             x = stage(x)
         return self.head(x)  # type: ignore[no-any-return]
+
+
+def removable_blocks(plan: ResNetPlan) -> tuple[str, ...]:
+    """Blocks that can be left out, since what follows takes what they take: their shortcut is the identity (in a plain twin: would be)."""
+    if plan.option == "C":
+        return ()
+    changed = plan.widths[0] != plan.widths[0] * plan.expansion  # by the very first block
+    return tuple(
+        f"stages.{stage}.{index}"
+        for stage, count in enumerate(plan.stage_blocks)
+        for index in range(count)
+        if index > 0 or (stage == 0 and not changed)
+    )
+
+
+def require_removable(plan: ResNetPlan) -> None:
+    """Raise block_not_removable for a removed block that is needed or that the network does not have."""
+    removable = removable_blocks(plan)
+    for name in plan.removed:
+        if name not in removable:
+            raise UserError("block_not_removable", field="removed_blocks", value=name, choices=", ".join(removable) or "-")
 
 
 def _stem(plan: ResNetPlan, norm: Norm) -> nn.Sequential:
