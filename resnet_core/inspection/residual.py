@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnet_core.errors import UserError
 from resnet_core.inspection.recording import hooked, recorded, untouched
@@ -144,7 +145,7 @@ def formula_stds(model: nn.Module) -> dict[str, float | None]:
 
 
 def _formula_std(last: nn.Module) -> float | None:
-    if not isinstance(last, nn.BatchNorm2d):
+    if not isinstance(last, _BatchNorm):
         return None
     gamma, beta = last.weight.detach().double(), last.bias.detach().double()
     return float((gamma.square().mean() + beta.var(correction=0)).sqrt())

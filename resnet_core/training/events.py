@@ -9,7 +9,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted:
-    """Before the first step, and again after a resume (`step` is then where it goes on)."""
+    """Before the first step, and again after a resume (`step` is then where it goes on).
+
+    `timings` is what precision and memory order were chosen from: "precision/format" -> seconds per step; empty where they were given.
+    """
 
     step: int
     epochs: int
@@ -20,6 +23,7 @@ class RunStarted:
     device: str
     precision: str
     memory_format: str
+    timings: dict[str, float]
     train_images: int
     valid_images: int
 

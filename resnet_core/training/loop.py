@@ -5,9 +5,10 @@ are drawn from generators seeded for that epoch or step. So a resumed training r
 """
 
 import dataclasses
+import gc
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnet_core.config import RunConfig
 from resnet_core.data import Splits, augment, mixup, normalize
+from resnet_core.data.draws import Share
 from resnet_core.errors import UserError
 from resnet_core.inspection.residual import BlockStatistics, residual_statistics
 from resnet_core.models import block_places, build_model, part_of
@@ -25,6 +27,7 @@ from resnet_core.training.evaluate import predict_batches, score
 from resnet_core.training.events import BlocksMeasured, EpochDone, Event, RunStarted, StepDone, Validating
 from resnet_core.training.freezing import freeze_all_but_head, hold_frozen_statistics, trainable_parameters, unfreeze
 from resnet_core.training.optimization import make_optimizer, make_schedule, phase_config, step_plateau, step_schedules
+from resnet_core.training.team import ALONE, Team, distributed, require_shares, synchronized_norms
 
 PROBE_IMAGES = 64
 GPU_RING = 10  # steps between two looks at a GPU: reading one number makes its whole queue wait
@@ -71,15 +74,20 @@ class Training:
         resume: Mapping[str, Any] | None = None,
         plan: ComputePlan | None = None,
         start_weights: Mapping[str, Tensor] | None = None,
+        team: Team = ALONE,
     ) -> None:
-        self.config, self.spec, self.device = config, splits.spec, device
+        """With a team every process makes its own Training of the same arguments; all of them give the same events at the same time."""
+        require_shares(config.train.batch_size, team.size)
+        self.config, self.spec, self.device, self.team = config, splits.spec, device, team
         self.train_split, self.valid_split = splits.train.to(device), splits.valid.to(device)
         self.steps_per_epoch = steps_per_epoch(len(self.train_split), config.train.batch_size)
         self.total_steps = config.train.epochs * self.steps_per_epoch
         self.model: nn.Module = build_model(config.model, splits.spec, seed=config.train.seed, device=device)
         if start_weights is not None:
             self.model.load_state_dict(start_weights)
-        self.plan = ComputePlan(**resume["plan"]) if resume else plan or self._plan()
+        self.plan = ComputePlan(**resume["plan"]) if resume else team.tell((plan or self._plan()) if team.leads else None)
+        if not team.is_alone and config.train.sync_batchnorm:
+            self.model = synchronized_norms(self.model, device)
         self.model.to(memory_format=FORMATS[self.plan.memory_format])
         self.ema = None
         if config.train.ema_decay is not None:
@@ -91,16 +99,15 @@ class Training:
         self.sums = torch.zeros(3, dtype=torch.float64)  # loss x images, right ones, images of this epoch so far
         self.epoch_seconds = 0.0
         self.history: list[dict[str, Any]] = []
-        self.network = self.model  # what is called in training: compiled or distributed, where that is asked for
-        if config.train.compile:
-            self.network = torch.compile(self.model)  # type: ignore[assignment]
+        self.network: nn.Module | None = None  # what is called in training: compiled or distributed, where that is asked for
         self.ring_size = 1 if device.type == "cpu" else GPU_RING
         self._parts: dict[str, list[nn.Parameter]] = {}
         for name, parameter in self.model.named_parameters():
             self._parts.setdefault(part_of(name), []).append(parameter)
-        self._enter_phase()
         if resume:
             self._load(resume)
+        else:
+            self._enter_phase()
 
     # -- what is kept ------------------------------------------------------------------------------------------------------------
 
@@ -163,7 +170,8 @@ class Training:
             yield self._probe()  # resumed at a step whose recording may not have been made
         clock = time.perf_counter()
         for position in range(done, self.steps_per_epoch):
-            ring.append(self._update(order[position * size : (position + 1) * size]))
+            indices = order[position * size : (position + 1) * size]
+            ring.append(self._update(indices))
             if len(ring) >= self.ring_size or position + 1 == self.steps_per_epoch:
                 yield from self._step_events(ring, epoch, clock)
                 ring, clock = [], time.perf_counter()
@@ -176,41 +184,71 @@ class Training:
         train = self.config.train
         rate = float(self.optimizer.param_groups[0]["lr"])
         batch, labels, other, weight = self._batch(indices)
-        torch.manual_seed(seeded(train.seed, DROPS, self.step).initial_seed())  # stochastic depth and dropout draw from the global stream
+        self._seed_drops()
+        assert self.network is not None
         with self.plan.autocast(self.device):
             logits = self.network(batch)
         logits = logits.float()
         loss = nn.functional.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
         if other is not None and weight is not None:
             loss = weight * loss + (1 - weight) * nn.functional.cross_entropy(logits, other, label_smoothing=train.label_smoothing)
+        right = (logits.detach().argmax(1) == labels).sum()
+        loss, told = self._shared(loss, right, len(indices))
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norms = self._gradient_norms()
         if train.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.model.parameters(), train.clip_norm)
-        if self.device.type == "cpu":
-            self._raise_unless_finite(float(loss.detach()), self.step + 1, rate)  # before the update: the weights stay good
+        if self.ring_size == 1:
+            self._raise_unless_finite(float(told[0]), self.step + 1, rate)  # before the update: the weights stay good
         self.scaler.step(self.optimizer)
         self.scaler.update()
         step_schedules(self.schedules)
         if self.ema is not None:
             self.ema.update_parameters(self.model)
         self.step += 1
-        right = (logits.detach().argmax(1) == labels).sum()
-        return _Measured(
-            step=self.step, rate=rate, images=len(indices), values=torch.cat([torch.stack([loss.detach(), right.float()]), norms])
-        )
+        return _Measured(step=self.step, rate=rate, images=len(indices), values=torch.cat([told, norms]))
 
     def _batch(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """Augmented, normalised images (B, C, H, W), labels (B,), and with mixup the second labels and the first ones' weight (else None)."""
-        changes = self.config.augment
+        """This process's images of the step, augmented and normalised (B, C, H, W), and their labels (B,).
+
+        With mixup also the second labels and the first ones' weight (else None); an image's partner may be any of the step's, so every
+        process then prepares all of them before it takes its own.
+        """
+        changes, places, total = self.config.augment, self._part(len(indices))[0], len(indices)
+        if changes.mixup == 0:
+            indices = indices[places]
         images, labels = self.train_split.images[indices].float().div_(255), self.train_split.labels[indices]
-        images = augment(images, changes, self._generator(CHANGES), fill=self.spec.mean)
+        share = None if len(indices) == total else Share(places=places, total=total)
+        images = augment(images, changes, self._generator(CHANGES), fill=self.spec.mean, share=share)
         other = weight = None
         if changes.mixup > 0:
             images, labels, other, weight = mixup(images, labels, changes.mixup, self._generator(MIXTURE))
+            images, labels, other = images[places], labels[places], other[places]
         return normalize(images, self.spec).to(memory_format=FORMATS[self.plan.memory_format]), labels, other, weight
+
+    def _shared(self, loss: Tensor, right: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The loss to go back from, and (the mean loss, right ones) over all processes' images, (2,).
+
+        Processes may have a different number of images, and their gradients are averaged: each loss is weighed so that the mean of
+        the gradients is the gradient of the mean over all images.
+        """
+        if self.team.is_alone:
+            return loss, torch.stack([loss.detach(), right.float()])
+        places, weight = self._part(count)
+        seen = weight * count / (places.stop - places.start)  # less than 1 where every process has the same images
+        told = self.team.total(torch.stack([weight * loss.detach(), seen * right.float()]))
+        return loss * (weight * self.team.size), told
+
+    def _part(self, count: int) -> tuple[slice, float]:
+        """A BatchNorm with statistics of its own cannot use a single image."""
+        return self.team.part(count, least=1 if self.config.train.sync_batchnorm else 2)
+
+    def _seed_drops(self) -> None:
+        """Stochastic depth and dropout draw from the global stream; the processes of a team drop different images."""
+        place = (DROPS, self.step) if self.team.leads else (DROPS, self.step, self.team.rank)
+        torch.manual_seed(seeded(self.config.train.seed, *place).initial_seed())
 
     def _step_events(self, ring: "list[_Measured]", epoch: int, clock: float) -> Iterator[Event]:
         """The events of the steps in the ring, whose numbers come from the device in one copy."""
@@ -233,21 +271,18 @@ class Training:
 
     def _epoch_end(self) -> Iterator[Event]:
         """Validate, compare with the best, move the plateau schedule, decide whether this was the last epoch."""
-        start, logits = time.perf_counter(), []
-        for done, part in predict_batches(self._judged(), self.valid_split, self.spec, device=self.device, plan=self.plan):
-            logits.append(part)
-            yield Validating(done=done, total=len(self.valid_split))
-        valid = score(torch.cat(logits), self.valid_split.labels, len(self.spec.classes))
+        start = time.perf_counter()
+        valid_loss, valid_accuracy = yield from self._validation()
         statistics = self._measure_blocks()
-        best = valid.accuracy > self.best_accuracy
+        best = valid_accuracy > self.best_accuracy
         train_loss, right, images = self.sums.tolist()
         event = EpochDone(
             epoch=self.epochs_done + 1,
             step=self.step,
             train_loss=train_loss / images,
             train_accuracy=right / images,
-            valid_loss=valid.loss,
-            valid_accuracy=valid.accuracy,
+            valid_loss=valid_loss,
+            valid_accuracy=valid_accuracy,
             learning_rate=float(self.optimizer.param_groups[0]["lr"]),
             images_per_second=images / self.epoch_seconds,
             seconds=self.epoch_seconds + time.perf_counter() - start,
@@ -257,6 +292,25 @@ class Training:
         )
         self._close_epoch(event)
         yield event
+
+    def _validation(self) -> Generator[Event, None, tuple[float, float]]:
+        """Loss and accuracy on the validation split; a team shares the images."""
+        count, classes = len(self.valid_split), len(self.spec.classes)
+        places = self.team.share(count)
+        split = self.valid_split if self.team.is_alone else self.valid_split.take(torch.arange(places.start, places.stop))
+        logits = torch.zeros(count, classes, device=self.device)
+        start = places.start
+        for done, part in predict_batches(self._judged(), split, self.spec, device=self.device, plan=self.plan):
+            logits[start : places.start + done] = part
+            start = places.start + done
+            if self.team.is_alone:  # in a team some may have a batch more than others, and events come at the same time
+                yield Validating(done=done, total=count)
+        self.team.total(logits)
+        if not self.team.is_alone:
+            yield Validating(done=count, total=count)
+        valid = score(logits, self.valid_split.labels, classes) if self.team.leads else None
+        found: tuple[float, float] = self.team.tell((valid.loss, valid.accuracy) if valid is not None else None)
+        return found
 
     def _close_epoch(self, event: EpochDone) -> None:
         step_plateau(self.schedules, event.valid_loss)
@@ -283,6 +337,7 @@ class Training:
         train = self.config.train
         frozen = self.epochs_done < train.freeze_epochs
         freeze_all_but_head(self.model) if frozen else unfreeze(self.model)
+        self._connect()
         restarts = train.unfreeze_learning_rate is not None and 0 < train.freeze_epochs < train.epochs
         if self.epochs_done >= train.freeze_epochs > 0 and not restarts and hasattr(self, "optimizer"):
             return
@@ -293,6 +348,15 @@ class Training:
         phase = phase_config(train, rate)
         self.optimizer = make_optimizer(phase, self.model)
         self.schedules = make_schedule(phase, self.optimizer, self.steps_per_epoch, epochs * self.steps_per_epoch)
+
+    def _connect(self) -> None:
+        """The network as it is called in training. One that is distributed knows which parameters have gradients, so each phase has its own."""
+        network = self.model
+        if not self.team.is_alone:
+            self.network = None
+            gc.collect()  # the earlier phase's one would go on waiting for gradients
+            network = distributed(network, self.device)
+        self.network = torch.compile(network) if self.config.train.compile else network  # type: ignore[assignment]
 
     def _train_mode(self) -> None:
         self.model.train()
@@ -323,8 +387,8 @@ class Training:
         return BlocksMeasured(step=self.step, block_statistics=self._measure_blocks())
 
     def _measure_blocks(self) -> tuple[BlockStatistics, ...]:
-        """Statistics of every block on a fixed batch of validation images."""
-        if not block_places(self.model):
+        """Statistics of every block on a fixed batch of validation images; in a team the leading process's task."""
+        if not block_places(self.model) or not self.team.leads:
             return ()
         return residual_statistics(self.model, normalize(self.valid_split.images[:PROBE_IMAGES], self.spec))
 
@@ -340,9 +404,10 @@ class Training:
             total_steps=self.total_steps,
             parameters=sum(p.numel() for p in self.model.parameters()),
             trainable=trainable_parameters(self.model),
-            device=device_name(self.device),
+            device=device_name(self.device) if self.team.is_alone else f"{self.team.size} x {device_name(self.device)}",
             precision=self.plan.precision,
             memory_format=self.plan.memory_format,
+            timings=dict(self.plan.timings),
             train_images=len(self.train_split),
             valid_images=len(self.valid_split),
         )
