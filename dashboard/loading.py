@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from dashboard.memory import return_unused_pages
+from resnet_core.comparison import data_at_size_of
 from resnet_core.config import DataConfig, ModelConfig
 from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split, normalize, some_images, stand_in
 from resnet_core.errors import UserError
@@ -136,6 +137,15 @@ def checkpoint_images(checkpoint: Checkpoint, dataset: str, split: str) -> tuple
     if dataset not in (checkpoint.config.data.dataset, stand_in(checkpoint.config.data.dataset)):
         config = dataclasses.replace(config, image_size=checkpoint.spec.height)
     return _cut_images(config, split)
+
+
+def images_beside(checkpoint: Checkpoint, other: Checkpoint, dataset: str, split: str) -> Split:
+    """The images of `checkpoint_images(checkpoint, ...)` in the same order, at the size of another network."""
+    spec, images = checkpoint_images(checkpoint, dataset, split)
+    if (spec.height, spec.width) == (other.spec.height, other.spec.width):
+        return images
+    config = dataclasses.replace(checkpoint.config.data, dataset=dataset)
+    return _cut_images(data_at_size_of(other, config), split)[1]
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -36,7 +36,9 @@ SCREENS = {
         Screen(name="train", icon=":material/model_training:"),
         Screen(name="residual-blocks", icon=":material/join_right:"),
         Screen(name="gradients", icon=":material/trending_down:"),
+        Screen(name="compare", icon=":material/compare:"),
         Screen(name="sketch", icon=":material/draw:"),
+        Screen(name="architectures", icon=":material/account_tree:"),
         Screen(name="runs", icon=":material/list_alt:"),
     )
     if screen.file.exists()

@@ -8,9 +8,10 @@ import streamlit as st
 from dashboard.components.formats import percent
 from dashboard.components.names import checkpoint_label, network_label
 from dashboard.i18n import error_text, t
-from dashboard.loading import block_names, has_blocks, open_checkpoint, require_whole, store
+from dashboard.loading import block_names, find_twin, has_blocks, open_checkpoint, require_whole, store
 from dashboard.navigation import link_to
 from dashboard.state import select, selection
+from resnet_core.comparison import require_comparable
 from resnet_core.data import display_name, same_tests
 from resnet_core.errors import UserError, nearest
 from resnet_core.runs import Checkpoint, Run, checkpoints_of, find_checkpoint, require_channels, shipped_names
@@ -29,34 +30,80 @@ class _Choice:
     result: str = ""
 
 
-def run_picker(*, key: str = "run_picker", channels: int | None = None, need_blocks: bool = False) -> Checkpoint | None:
+@dataclass(frozen=True, kw_only=True)
+class _Need:
+    """What a page asks of a network. `beside` is the one that it is compared with."""
+
+    channels: int | None = None
+    blocks: bool = False
+    beside: Checkpoint | None = None
+
+    @property
+    def role(self) -> str:
+        """The part of the selection that is chosen."""
+        return "run" if self.beside is None else "other"
+
+    def require(self, checkpoint: Checkpoint) -> None:
+        """Raises why this network is not among the choices."""
+        if self.channels is not None:
+            require_channels(checkpoint, self.channels)
+        if self.beside is not None:
+            require_comparable(self.beside, checkpoint)
+        if self.blocks and not has_blocks(checkpoint):
+            raise UserError("no_blocks", name=network_label(checkpoint.model_name))
+
+    def fits(self, checkpoint: Checkpoint) -> bool:
+        try:
+            self.require(checkpoint)
+        except UserError:
+            return False
+        return True
+
+
+def run_picker(
+    *,
+    key: str = "run_picker",
+    label: str | None = None,
+    channels: int | None = None,
+    need_blocks: bool = False,
+    beside: Checkpoint | None = None,
+) -> Checkpoint | None:
     """The chosen checkpoint, whole and readable; None (said, with the way to Train) where there is none.
 
-    `channels` and `need_blocks` leave out the networks that a page cannot use.
+    `channels` and `need_blocks` leave out the networks that a page cannot use. With `beside`, the second network of a comparison: one for
+    the same images and classes, by default the twin; a choice of its own.
     """
-    choices = {choice.name: choice for choice in _choices(channels, need_blocks)}
+    need = _Need(channels=channels, blocks=need_blocks, beside=beside)
+    choices = {choice.name: choice for choice in _choices(need)}
     if not choices:
         st.info(t("pick.nothing"), icon=":material/info:")
         link_to("train")
         return None
-    chosen, error = _opened(selection().run, choices, channels)
+    chosen, error = _opened(getattr(selection(), need.role), choices, need)
     if chosen is None:
-        default = DEFAULT if DEFAULT in choices else next(iter(choices))
-        chosen, failed = _first_whole([default, *choices])
+        chosen, failed = _first_whole([*_defaults(need, choices), *choices])
         error = error or failed
     if chosen is not None:
-        _draw(key, chosen.name, choices)
+        _draw(key, label or t("pick.run"), chosen.name, choices, need)
     if error is not None:
         st.warning(error_text(error), icon=":material/warning:")
     return chosen
 
 
-def _opened(name: str | None, choices: dict[str, _Choice], channels: int | None) -> tuple[Checkpoint | None, UserError | None]:
+def _defaults(need: _Need, choices: dict[str, _Choice]) -> list[str]:
+    """Beside another network its twin, else any other one."""
+    if need.beside is None:
+        return [DEFAULT] if DEFAULT in choices else []
+    twin = find_twin(need.beside)
+    return [*([twin.name] if twin is not None else []), *(name for name in choices if name != need.beside.name)]
+
+
+def _opened(name: str | None, choices: dict[str, _Choice], need: _Need) -> tuple[Checkpoint | None, UserError | None]:
     if name is None:
         return None, None
     try:
         if name.partition(SEPARATOR)[0] not in choices:
-            _explain(name, choices, channels)
+            _explain(name, choices, need)
         checkpoint = open_checkpoint(name)
         require_whole(checkpoint)
     except UserError as error:
@@ -64,14 +111,12 @@ def _opened(name: str | None, choices: dict[str, _Choice], channels: int | None)
     return checkpoint, None
 
 
-def _explain(name: str, choices: dict[str, _Choice], channels: int | None) -> None:
+def _explain(name: str, choices: dict[str, _Choice], need: _Need) -> None:
     """Raise why a name of the link is not among the choices. Paths are none of them: a link opens no other file of this machine."""
     run = name.partition(SEPARATOR)[0]
     if run in shipped_names() or store().exists(run):
-        checkpoint = open_checkpoint(name)
-        if channels is not None:
-            require_channels(checkpoint, channels)
-        raise UserError("no_blocks", name=network_label(checkpoint.model_name))
+        need.require(open_checkpoint(name))
+        raise UserError("checkpoint_no_weights", run=run)
     raise UserError("checkpoint_missing", value=name, hint=nearest(name, choices))
 
 
@@ -91,29 +136,29 @@ def _first_whole(names: Sequence[str]) -> tuple[Checkpoint | None, UserError | N
 # -- the choices ------------------------------------------------------------------------------------------------------------------
 
 
-def _choices(channels: int | None, need_blocks: bool) -> list[_Choice]:
-    found = [choice for name in shipped_names() if (choice := _shipped(name, channels, need_blocks))]
-    return found + [choice for run in store().runs() if (choice := _of_run(run, channels, need_blocks))]
+def _choices(need: _Need) -> list[_Choice]:
+    found = [choice for name in shipped_names() if (choice := _shipped(name, need))]
+    return found + [choice for run in store().runs() if (choice := _of_run(run, need))]
 
 
-def _shipped(name: str, channels: int | None, need_blocks: bool) -> _Choice | None:
+def _shipped(name: str, need: _Need) -> _Choice | None:
     try:
         checkpoint = find_checkpoint(name)
     except UserError:
         return _Choice(name=name, label=name)  # choosing it says what is wrong
-    if not _fits(checkpoint, channels, need_blocks):
+    if not need.fits(checkpoint):
         return None
     return _Choice(name=name, label=_label(checkpoint.model_name, checkpoint.spec.name, _accuracy(checkpoint.metrics.get("test_accuracy"))))
 
 
-def _of_run(run: Run, channels: int | None, need_blocks: bool) -> _Choice | None:
+def _of_run(run: Run, need: _Need) -> _Choice | None:
     kept = checkpoints_of(run.folder)
     result = str(run.result.get("tested", "last"))
     if result not in kept:
         return None
-    if channels is not None or need_blocks:
+    if need != _Need():
         try:
-            if not _fits(open_checkpoint(run.run), channels, need_blocks):
+            if not need.fits(open_checkpoint(run.run)):
                 return None
         except UserError:
             pass  # it stays in the list: choosing it says what is wrong
@@ -123,10 +168,6 @@ def _of_run(run: Run, channels: int | None, need_blocks: bool) -> _Choice | None
         state = t("pick.epoch_of", epoch=run.epoch, epochs=run.config.train.epochs)
     own = run.run.rpartition("-")[2] if run.name == run.run else run.name
     return _Choice(name=run.run, label=f"{_label(run.model_name, run.dataset, state)} · {own}", kept=kept, result=result)
-
-
-def _fits(checkpoint: Checkpoint, channels: int | None, need_blocks: bool) -> bool:
-    return channels in (None, checkpoint.spec.channels) and (not need_blocks or has_blocks(checkpoint))
 
 
 def _label(model: str, dataset: str, state: str) -> str:
@@ -140,17 +181,17 @@ def _accuracy(share: float | None) -> str:
 # -- the widgets ------------------------------------------------------------------------------------------------------------------
 
 
-def _draw(key: str, name: str, choices: dict[str, _Choice]) -> None:
+def _draw(key: str, label: str, name: str, choices: dict[str, _Choice], need: _Need) -> None:
     run, _, which = name.partition(SEPARATOR)
     which_key = f"{key}_checkpoint"
     st.session_state[key] = run
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         st.selectbox(
-            t("pick.run"),
+            label,
             list(choices),
             format_func=lambda option: choices[option].label if option in choices else option,
             key=key,
-            on_change=lambda: _select_run(st.session_state[key]),
+            on_change=lambda: _select_run(st.session_state[key], need),
         )
         choice = choices[run]
         if len(choice.kept) > 1:
@@ -160,18 +201,20 @@ def _draw(key: str, name: str, choices: dict[str, _Choice]) -> None:
                 list(choice.kept),
                 format_func=checkpoint_label,
                 key=which_key,
-                on_change=lambda: _select_checkpoint(choice, st.session_state[which_key]),
+                on_change=lambda: _select_checkpoint(choice, st.session_state[which_key], need),
                 width=150,
             )
 
 
-def _select_checkpoint(choice: _Choice, which: str) -> None:
-    select(run=choice.name if which == choice.result else f"{choice.name}{SEPARATOR}{which}")
+def _select_checkpoint(choice: _Choice, which: str, need: _Need) -> None:
+    select(**{need.role: choice.name if which == choice.result else f"{choice.name}{SEPARATOR}{which}"})
 
 
-def _select_run(name: str) -> None:
-    """Block and image go along where the other network has them too, and are forgotten where not."""
-    select(run=name)
+def _select_run(name: str, need: _Need) -> None:
+    """Block and image go along where the other network has them too, and are forgotten where not; so is a partner that cannot be compared."""
+    select(**{need.role: name})
+    if need.beside is not None:
+        return
     try:
         checkpoint = open_checkpoint(name)
         chosen = selection()
@@ -179,5 +222,7 @@ def _select_run(name: str) -> None:
             select(block=None)
         if chosen.image is not None and not same_tests(chosen.image.dataset, checkpoint.config.data.dataset):
             select(image=None)
+        if chosen.other is not None and not _Need(beside=checkpoint).fits(open_checkpoint(chosen.other)):
+            select(other=None)
     except UserError:
         pass  # the page says it

@@ -42,7 +42,7 @@ def compare(
     answers, costs = [], []
     for checkpoint, images in zip(pair, splits, strict=True):
         model, name = load_model(checkpoint), checkpoint.name
-        costs.append(cost(model, checkpoint))
+        costs.append(cost(checkpoint))
         answers.append(
             answer(
                 model,

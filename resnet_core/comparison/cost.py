@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from torch import nn
-
-from resnet_core.models.describe import describe_layers
+from resnet_core.models import describe
 from resnet_core.runs import Checkpoint
 
 
@@ -17,11 +15,6 @@ class Cost:
     bytes: int
 
 
-def cost(model: nn.Module, checkpoint: Checkpoint) -> Cost:
-    spec = checkpoint.spec
-    rows = describe_layers(model, (spec.channels, spec.height, spec.width))
-    return Cost(
-        parameters=sum(parameter.numel() for parameter in model.parameters()),
-        macs=sum(row.macs for row in rows),
-        bytes=checkpoint.path.stat().st_size,
-    )
+def cost(checkpoint: Checkpoint) -> Cost:
+    found = describe(checkpoint.config.model, checkpoint.spec)
+    return Cost(parameters=found.parameters, macs=found.macs, bytes=checkpoint.path.stat().st_size)
