@@ -76,7 +76,13 @@ MESSAGES: dict[str, str] = {
     "out_of_memory": "The device ran out of memory with batch size {batch_size}; try {suggestion}.",
     "recipe_unreadable": "The recipe {path} cannot be read ({reason}); it needs tables [data], [model], [augment], [train] of settings.",
     "pretrained_unavailable": "There are no pretrained weights for {model}; start from a checkpoint, or import weights with import-weights first.",
+    "pretrained_unreachable": "The pretrained weights of {model} could not be fetched from {url} ({reason}); connect to the network, or put the file into {path}.",
+    "weights_damaged": "The weights in {path} cannot be read ({reason}); use another copy.",
+    "weights_unsafe": "{path} was not opened: it is a pickle that would run code ({reason}); save its state_dict alone, as .safetensors or with torch.save.",
+    "weights_unknown": "{path} holds no state_dict ({reason}); save model.state_dict().",
+    "weights_do_not_fit": "The weights of {source} do not fit {model}; closest mismatches (file -> network): {mismatches}; choose the network that they belong to.",
     "nothing_to_find": "No learning rate could be suggested: {reason}; try another range.",
+    "team_broken": "Another process of this training ended ({reason}); resume it to go on from the last saved state.",
     "run_failed": "The training ended with an error: {reason}.",
 }
 

@@ -7,6 +7,8 @@ from torch import nn
 from resnet_core.errors import UserError
 from resnet_core.models.blocks import ResidualBlock
 
+HEAD_NAMES = ("head", "fc", "classifier", "heads")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BlockPlace:
@@ -48,3 +50,9 @@ def part_of(name: str) -> str:
     """The part of the network a parameter belongs to: `stem`, `stages.0`, ..., `head`."""
     pieces = name.split(".")
     return ".".join(pieces[:2]) if pieces[0] == "stages" else pieces[0]
+
+
+def head_name(model: nn.Module) -> str:
+    """The child that turns features into logits; the last one where no name says it."""
+    children = [name for name, _ in model.named_children()]
+    return next((name for name in HEAD_NAMES if name in children), children[-1])

@@ -114,3 +114,33 @@ TIMM: tuple[ModelEntry, ...] = (
     ),
     *(_seresnet_entry(depth) for depth in (18, 50)),
 )
+
+
+# -- pretrained weights --------------------------------------------------------------------------------------------------------------------
+
+TIMM_NAMES = {
+    "deit_tiny": "deit_tiny_patch16_224",
+    "deit_small": "deit_small_patch16_224",
+    "beit_base": "beit_base_patch16_224",
+    "inception_resnet_v2": "inception_resnet_v2",
+    "seresnet50": "seresnet50",
+}  # ours -> timm's, where timm has weights
+
+
+def load_timm(name: str) -> tuple[dict[str, Tensor], str]:
+    """The published weights and where they come from, by timm's loader. Raises pretrained_unreachable."""
+    timm = _timm()
+    known = TIMM_NAMES[name]
+    source = f"timm/{known}"
+    if config := timm.get_pretrained_cfg(known):
+        source = str(config.hf_hub_id or config.url or source)
+    try:
+        model = timm.create_model(known, pretrained=True)
+    except (OSError, RuntimeError) as error:  # huggingface_hub's errors, those of its HTTP library included, are of these kinds
+        from huggingface_hub.constants import HF_HUB_CACHE
+
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(
+            "pretrained_unreachable", model=name, url=f"https://huggingface.co/{source}", reason=reason, path=HF_HUB_CACHE
+        ) from error
+    return dict(model.state_dict()), source

@@ -145,7 +145,7 @@ def _alexnet(asked: Build) -> nn.Module:
     if not asked.small:
         change_conv(model, "features.0", in_channels=asked.channels)
         return model
-    features = nn.Sequential(*(_real(layer) for layer in model.features))  # type: ignore[union-attr, arg-type]
+    features = nn.Sequential(*(_real(layer) for layer in model.features))  # type: ignore[union-attr]
     features[0] = nn.Conv2d(asked.channels, 64, 3, padding=1)
     return _assembled(features, 2, _head(256 * 2 * 2, SMALL_HEAD, asked.classes, dropout_first=True))
 

@@ -3,13 +3,12 @@
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-HEAD_NAMES = ("head", "fc", "classifier", "heads")
+from resnet_core.models import head_name
 
 
 def head_of(model: nn.Module) -> nn.Module:
-    """The part that turns features into logits; the last child where no name says it."""
-    children = dict(model.named_children())
-    return next((children[name] for name in HEAD_NAMES if name in children), list(children.values())[-1])
+    """The part that turns features into logits."""
+    return model.get_submodule(head_name(model))
 
 
 def freeze_all_but_head(model: nn.Module) -> None:
