@@ -15,7 +15,9 @@ from resnet_core.commands.compare import compare
 from resnet_core.commands.data import app as data_app
 from resnet_core.commands.describe import describe
 from resnet_core.commands.evaluate import evaluate
+from resnet_core.commands.find_lr import find_lr
 from resnet_core.commands.gradients import gradients
+from resnet_core.commands.import_weights import import_weights
 from resnet_core.commands.inspect import inspect
 from resnet_core.commands.lesion import lesion
 from resnet_core.commands.output import EXIT_STOPPED
@@ -45,6 +47,7 @@ app.add_typer(data_app, name="data")
 app.command()(describe)
 app.command()(train)
 app.command()(presets)
+app.command()(find_lr)
 app.add_typer(runs_app, name="runs")
 app.command()(evaluate)
 app.command()(inspect)
@@ -56,6 +59,7 @@ app.command()(shatter)
 app.command()(compare)
 app.command()(cka)
 app.command()(predict)
+app.command()(import_weights)
 app.command()(bench)
 
 

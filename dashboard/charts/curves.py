@@ -98,10 +98,10 @@ def stage_curves(
     return line_curves(styled, name="stages", x_title=x_title, y_title=y_title, height=height, log=True, x_end=x_end)
 
 
-def sparkline(y: Sequence[float], *, x_title: str, y_title: str, height: int = 110) -> alt.Chart:
-    """One quiet curve over its own index: a schedule before the start."""
-    x, values = thinned(range(len(y)), y)
-    look = _Axes(x_title=x_title, y_title=y_title, x_end=max(len(y) - 1, 1))
+def sparkline(y: Sequence[float], *, x_title: str, y_title: str, x_end: float, height: int = 150) -> alt.Chart:
+    """One quiet curve, evenly spread from 0 to `x_end`: a schedule before the start."""
+    x, values = thinned(np.linspace(0, x_end, len(y)).tolist(), y)
+    look = _Axes(x_title=x_title, y_title=y_title, x_end=x_end)
     data = pd.DataFrame({"x": x, "y": values})
     return alt.Chart(data).mark_line(color=REFERENCE, strokeWidth=2).encode(x=look.x(), y=look.y(zero=True)).properties(height=height)
 

@@ -41,7 +41,7 @@ def a_run(status: str, **columns: Any) -> str:
     writer.write(
         RunStarted(
             step=0, epochs=2, steps_per_epoch=63, total_steps=126, parameters=1, trainable=1, device="CPU", precision="float32",
-            memory_format="contiguous", train_images=8000, valid_images=2000,
+            memory_format="contiguous", timings={}, train_images=8000, valid_images=2000,
         )
     )  # fmt: skip
     for step in (1, 2):

@@ -1,22 +1,26 @@
 """What is to be trained: data, networks, recipe; every other setting behind one button."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import streamlit as st
+import torch
 
 from dashboard.charts.curves import sparkline
 from dashboard.components.downloads import offer_download
 from dashboard.components.formats import duration
+from dashboard.components.training.recipe import recipe_changes, recipe_choice
 from dashboard.forms import setting_widget, settings_form
 from dashboard.i18n import error_text, t
 from dashboard.loading import store
 from resnet_core.config import PARTS, ModelConfig, RunConfig, TrainConfig
-from resnet_core.data import DATASETS, DataSpec, augment_warnings, data_root, dataset_status, get_dataset, load_spec
+from resnet_core.data import DATASETS, DataSpec, data_root, dataset_status, get_dataset, load_spec, training_images
 from resnet_core.errors import UserError
-from resnet_core.models import count_parameters, get_entry, model_names, twin_name
+from resnet_core.fitness import warnings_for
+from resnet_core.models import count_parameters, fitting, get_entry, model_names, twin_name
 from resnet_core.runs.estimates import expected_speed
-from resnet_core.training import available_devices, device_memory, device_name, pick_device, schedule_curve, steps_per_epoch
+from resnet_core.training import available_devices, candidates, device_memory, device_name, pick_device, schedule_curve, steps_per_epoch
 
 FOLDER = "image-folder"
 GIGABYTE = 2**30
@@ -42,6 +46,8 @@ def training_form() -> Wish:
     """The form in its column; the schedule's curve and the costs below it."""
     dataset = _dataset_choice()
     models = _network_choice()
+    recipe_choice(dataset)
+    changes = st.container()
     values: dict[str, Any] = settings_form(SHOWN, "train", {}, columns=2)
     values["device"] = setting_widget("device", "train_device", options=("auto", *available_devices()))
     _machine(values["device"])
@@ -53,9 +59,9 @@ def training_form() -> Wish:
         st.caption(t("train.no_network"))
         return Wish(configs=())
     try:
-        configs = tuple(RunConfig.from_flat({**values, "dataset": dataset, "model": model}) for model in models)
-        for model in models:
-            get_entry(model)
+        configs = tuple(_config({**values, "dataset": dataset, "model": model}) for model in models)
+        with changes:
+            recipe_changes(configs)
         if dataset in DATASETS and not get_dataset(dataset).is_present(data_root()):
             offer_download(dataset, get_dataset(dataset).download_bytes)
             return Wish(configs=())
@@ -66,11 +72,25 @@ def training_form() -> Wish:
     return Wish(configs=configs)
 
 
+def _config(values: Mapping[str, Any]) -> RunConfig:
+    """The run of one network; settings of others that mean nothing to it are left at their defaults."""
+    config = RunConfig.from_flat(values)
+    candidates(pick_device(config.train.device), config.train.precision, config.train.memory_format)
+    return replace(config, model=fitting(config.model))
+
+
 def _machine(choice: str) -> None:
-    """Which device that is here, and how much of its memory is taken."""
+    """Which device that is here, how much of its memory is taken, and all of them at once where there are several."""
     device = pick_device(choice)
     used, total = device_memory(device)
     st.caption(t("train.machine", device=device_name(device), used=used / GIGABYTE, total=total / GIGABYTE))
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if count > 1:
+        st.button(t("train.all_gpus", count=count), key="train_all_gpus", icon=":material/memory:", on_click=_use_processes, args=(count,))
+
+
+def _use_processes(count: int) -> None:
+    st.session_state["train_processes"] = count
 
 
 def _dataset_choice() -> str:
@@ -92,15 +112,21 @@ def _dataset_choice() -> str:
 
 
 def _network_choice() -> list[str]:
+    if "train_models" not in st.session_state:
+        st.session_state["train_models"] = list(FIRST_CHOICE)
     chosen = st.multiselect(
         t("train.networks"),
         _sorted(model_names()),
-        default=list(FIRST_CHOICE),
         key="train_models",
         help=t("train.networks_help"),
         accept_new_options=True,
         persist_state="session",
     )
+    for name in chosen:
+        try:
+            get_entry(name)
+        except UserError as error:
+            st.error(error_text(error), icon=":material/error:")
     if len(chosen) == 1 and (twin := _known_twin(chosen[0])):
         st.button(t("train.add_twin", twin=twin), key="train_add_twin", icon=":material/add:", on_click=_add_network, args=(twin,))
     return chosen
@@ -128,21 +154,21 @@ def _costs(configs: tuple[RunConfig, ...]) -> None:
     spec = load_spec(first.data)
     parameters = " / ".join(f"{_parameters(config.model, spec):,}" for config in configs)
     lines = [t("train.cost_parameters", parameters=parameters)]
-    images = _training_images(first)
-    if images:
-        device = pick_device(first.train.device).type
-        speeds = [expected_speed(config, device, store().runs()) for config in configs]
-        lines.append(t("train.cost_images", images=f"{images:,}", steps=steps_per_epoch(images, first.train.batch_size)))
-        if all(speeds):
-            seconds = sum(images * first.train.epochs / speed for speed in speeds if speed)
-            lines.append(t("train.cost_time", time=duration(seconds)))
+    images, per_epoch = training_images(first.data), steps_per_epoch(training_images(first.data), first.train.batch_size)
+    device = pick_device(first.train.device).type
+    speeds = [expected_speed(config, device, store().runs()) for config in configs]
+    lines.append(t("train.cost_images", images=f"{images:,}", steps=f"{per_epoch:,}", total=f"{per_epoch * first.train.epochs:,}"))
+    if all(speeds):
+        seconds = sum(images * first.train.epochs / speed for speed in speeds if speed)
+        lines.append(t("train.cost_time", time=duration(seconds)))
     st.caption("  \n".join(lines))
-    for code in augment_warnings(first.augment, spec):
+    for code in dict.fromkeys(code for config in configs for code in warnings_for(config, spec)):
         st.warning(t(f"warning.{code}"), icon=":material/warning:")
-    per_epoch = steps_per_epoch(images, first.train.batch_size) if images else 100
     curve = _schedule(first.train, min(per_epoch, max(MOST_STEPS // first.train.epochs, 1)))
-    chart = sparkline(curve, x_title=t("axis.step"), y_title=t("axis.learning_rate"))
+    end = max(per_epoch * first.train.epochs - 1, 1)
+    chart = sparkline(curve, x_title=t("axis.step"), y_title=t("axis.learning_rate"), x_end=end)
     st.altair_chart(chart, key="train_schedule", width="stretch", alt=t("train.schedule_alt"))
+    st.caption(t("train.schedule_read_plateau" if first.train.schedule == "plateau" else "train.schedule_read"))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -153,12 +179,3 @@ def _parameters(config: ModelConfig, spec: DataSpec) -> int:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _schedule(config: TrainConfig, per_epoch: int) -> list[float]:
     return schedule_curve(config, per_epoch).tolist()
-
-
-def _training_images(config: RunConfig) -> int | None:
-    """How many images an epoch sees; None for a folder, which is counted when it is opened."""
-    entry = DATASETS.get(config.data.dataset)
-    if entry is None:
-        return None
-    images = entry.train - round(entry.train * config.data.valid_fraction)
-    return images if config.data.train_limit is None else min(images, config.data.train_limit)

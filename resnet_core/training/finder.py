@@ -1,0 +1,147 @@
+"""Which learning rate? Some steps with a rate that climbs exponentially: first the loss barely moves, then it falls, then it explodes.
+
+Smith 2017, arXiv:1506.01186, section 3.3. The network is given back as it was, and so are the random numbers to come.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from resnet_core.config import RunConfig, TrainConfig
+from resnet_core.data import Splits, augment, mixup, normalize
+from resnet_core.inspection.recording import untouched
+from resnet_core.training.device import FORMATS, ComputePlan
+from resnet_core.training.evaluate import FLOAT32
+from resnet_core.training.freezing import hold_frozen_statistics
+from resnet_core.training.loop import CHANGES, MIXTURE, epoch_order, seeded, steps_per_epoch
+
+RANGES = {"sgd": (1e-5, 10.0), "adam": (1e-7, 1.0), "adamw": (1e-7, 1.0)}  # from too small to too large
+STEPS = 100
+SMOOTHING = 0.9  # share of what was seen before, in the moving average of the loss
+EXPLODED = 4.0  # times the lowest loss so far
+FALLEN = 0.01  # of the loss, at least, for a suggestion
+SETTLED = 10  # steps before which the moving average knows too little
+
+Loss = Callable[[Tensor], Tensor]  # logits (B, K) -> the mean loss of the batch
+Batches = Callable[[int], tuple[Tensor, Loss]]  # step from 0 -> its images (B, C, H, W), normalised, and their loss
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """One step of the sweep: the batch's loss before the update with this rate, and the moving average up to it."""
+
+    step: int
+    steps: int
+    learning_rate: float
+    loss: float
+    smoothed: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """`suggestion` is where the smoothed loss falls steepest, over the logarithm of the rate; None where it never falls."""
+
+    learning_rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    smoothed: tuple[float, ...]
+    suggestion: float | None
+    exploded: bool
+
+
+def sweep(
+    model: nn.Module,
+    batches: Batches,
+    optimizer: Callable[[nn.Module], Optimizer],
+    *,
+    low: float,
+    high: float,
+    steps: int = STEPS,
+    plan: ComputePlan = FLOAT32,
+) -> Iterator[Tried]:
+    """Train with the rate climbing from `low` to `high`, until the loss explodes; also when nobody asks for the rest, all is given back."""
+    with _given_back(model):
+        updates = optimizer(model)
+        device = next(model.parameters()).device
+        mean, best = 0.0, math.inf
+        for step in range(steps):
+            rate = low * (high / low) ** (step / max(steps - 1, 1))
+            for group in updates.param_groups:
+                group["lr"] = rate
+            images, loss_of = batches(step)
+            with plan.autocast(device):
+                logits = model(images.to(memory_format=FORMATS[plan.memory_format]))
+            loss = loss_of(logits.float())
+            updates.zero_grad(set_to_none=True)
+            loss.backward()
+            updates.step()
+            value = float(loss.detach())
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * value
+            smoothed = mean / (1 - SMOOTHING ** (step + 1))
+            if not math.isfinite(smoothed):
+                return
+            yield Tried(step=step + 1, steps=steps, learning_rate=rate, loss=value, smoothed=smoothed)
+            best = min(best, smoothed)
+            if step + 1 >= SETTLED and smoothed > EXPLODED * best:
+                return
+
+
+def finding(tried: Sequence[Tried]) -> Finding:
+    """What the sweep says."""
+    rates, smoothed = np.array([t.learning_rate for t in tried]), np.array([t.smoothed for t in tried])
+    suggestion = None
+    lowest = int(smoothed.argmin()) if len(tried) else 0
+    if lowest > SETTLED and smoothed[lowest] < (1 - FALLEN) * smoothed[SETTLED : lowest + 1].max():
+        slopes = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
+        slopes[:SETTLED] = 0.0
+        suggestion = float(rates[int(slopes.argmin())])
+    return Finding(
+        learning_rates=tuple(rates.tolist()),
+        losses=tuple(t.loss for t in tried),
+        smoothed=tuple(smoothed.tolist()),
+        suggestion=suggestion,
+        exploded=not tried or tried[-1].step < tried[-1].steps,
+    )
+
+
+def training_batches(config: RunConfig, splits: Splits) -> Batches:
+    """The batches that a training of this config would see, augmented and mixed as there, on the device where the images lie."""
+    train, split, spec = config.train, splits.train, splits.spec
+    per_epoch = steps_per_epoch(len(split), train.batch_size)
+
+    def batch(step: int) -> tuple[Tensor, Loss]:
+        epoch, position = divmod(step, per_epoch)
+        indices = epoch_order(len(split), train.seed, epoch + 1)[position * train.batch_size : (position + 1) * train.batch_size]
+        indices = indices.to(split.images.device)
+        images, labels = split.images[indices].float().div_(255), split.labels[indices]
+        images = augment(images, config.augment, seeded(train.seed, CHANGES, step, device=images.device), fill=spec.mean)
+        if config.augment.mixup == 0:
+            return normalize(images, spec), lambda logits: _loss(train, logits, labels)
+        images, labels, other, weight = mixup(images, labels, config.augment.mixup, seeded(train.seed, MIXTURE, step, device=images.device))
+        return normalize(images, spec), lambda logits: weight * _loss(train, logits, labels) + (1 - weight) * _loss(train, logits, other)
+
+    return batch
+
+
+def _loss(train: TrainConfig, logits: Tensor, labels: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
+
+
+@contextmanager
+def _given_back(model: nn.Module) -> Iterator[None]:
+    """In training mode inside; afterwards weights, buffers, gradients, modes and random numbers are as before."""
+    kept = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
+    device = next(model.parameters()).device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), untouched(model, training=True):
+        hold_frozen_statistics(model)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for parameter, before in kept:
+                    parameter.copy_(before)
