@@ -201,7 +201,7 @@ def presets_document() -> str:
 def shown(value: Any) -> str:
     """A setting's value as `--set` takes it."""
     if isinstance(value, tuple):
-        return ",".join(f"{item:g}" for item in value)
+        return ",".join(item if isinstance(item, str) else f"{item:g}" for item in value)
     if isinstance(value, float):
         return f"{value:g}"
     return str(value).lower() if isinstance(value, bool) or value is None else str(value)

@@ -14,7 +14,7 @@ from resnet_core.config import DataConfig, ModelConfig, RunConfig
 from resnet_core.data import load_spec, load_split, some_images
 from resnet_core.inspection import decisions, fit_probes, lesion_accuracies, swapped
 from resnet_core.models import build_model
-from resnet_core.runs import find_checkpoint, load_model, save_checkpoint
+from resnet_core.runs import Store, find_checkpoint, load_model, save_checkpoint
 from tests.pages.conftest import OpenPage, assert_healthy
 
 PAGE = "residual-blocks"
@@ -32,7 +32,13 @@ def pair(tmp_path: Path, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     folder = tmp_path / "shipped"
     folder.mkdir()
     monkeypatch.setattr("resnet_core.runs.opening.SHIPPED", folder)
-    for module in ("measuring", "components.blocks.lesions", "components.blocks.decision", "components.blocks.verdicts"):
+    for module in (
+        "measuring",
+        "components.blocks.lesions",
+        "components.blocks.decision",
+        "components.blocks.verdicts",
+        "components.blocks.removal",
+    ):
         monkeypatch.setattr(f"dashboard.{module}.LESION_IMAGES", LESION_IMAGES)
     for module in ("measuring", "components.blocks.decision"):
         monkeypatch.setattr(f"dashboard.{module}.PROBE_IMAGES", PROBE_IMAGES)
@@ -187,3 +193,29 @@ def test_verdicts_of_a_planted_fault(open_page: OpenPage, language: str, pair: P
     app.button(key=number).click().run()
     assert_healthy(app)
     assert app.query_params["block"].startswith("stages.")
+
+
+def test_removing_a_block_makes_a_run_that_can_be_opened_and_trained_further(open_page: OpenPage) -> None:
+    app = open_page(PAGE, run="resnet14-tiny", panel="lesion", block="stages.1.1")
+    app.pills(key="lesion_stage_2").set_value(["stages.1.0"]).run()
+    assert app.button(key="lesion_remove").disabled  # it changes the shape
+    app.pills(key="lesion_stage_2").set_value(["stages.1.1"]).run()
+    app.button(key="lesion_remove").click().run()
+    assert_healthy(app)
+    (run,) = Store().runs()
+    assert run.name == "resnet14-tiny − 2.2"
+    assert run.result["accuracy_before"] == expected("resnet14-tiny")
+    assert run.result["accuracy_after"] == expected("resnet14-tiny", ("stages.1.1",)) == expected(run.run)
+    app.button(key="removed_train").click().run()
+    assert_healthy(app)
+    assert app.multiselect(key="train_models").value == ["resnet14"]
+    assert app.text_input(key="train_start_from").value == run.run
+    assert app.text_input(key="train_removed_blocks").value == "stages.1.1"
+    assert app.number_input(key="train_learning_rate").value == pytest.approx(0.01)
+    assert not app.button(key="train_start").disabled
+    app.switch_page("pages/residual-blocks.py").run()
+    app.button(key="removed_open").click().run()
+    assert_healthy(app)
+    assert app.query_params["run"] == run.run
+    assert "stages.1.1" not in app.selectbox(key="block_picker").options
+    assert app.query_params.get("block") is None

@@ -11,6 +11,7 @@ from dashboard.charts.bars import probability_bars
 from dashboard.charts.lesions import Band, NetworkValues, accuracy_bars, class_change_bars, loss_bands
 from dashboard.charts.theme import network_style
 from dashboard.components.background_job import Progress, Work, background_job
+from dashboard.components.blocks.removal import removal_button, show_removed
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, image_label, network_label, short_block
 from dashboard.i18n import t
@@ -51,6 +52,9 @@ def lesion_view(checkpoint: Checkpoint, image: ShownImage) -> None:
         off = _switches(checkpoint)
         order = _order_picker(checkpoint)
         st.button(t("lesion.reset"), icon=":material/restart_alt:", key="lesion_reset", on_click=_reset, args=(checkpoint,))
+        if off and order is None:
+            removal_button(checkpoint, image.dataset, off, key="lesion_remove")
+    show_removed(checkpoint)
     change = _Change(off=off, order=order)
     numbers, answers, classes = st.columns([1, 1.6, 1.6], gap="medium")
     with numbers:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import streamlit as st
+from PIL import Image
 
 from dashboard.components.formats import percent
 from dashboard.components.image_picker import ENLARGED, enlarged, image_picker
@@ -10,9 +11,8 @@ from dashboard.i18n import error_text, t
 from dashboard.loading import images_for
 from dashboard.measuring import probabilities
 from dashboard.state import OwnImage, ShownImage
-from resnet_core.data.picture import PreparedPicture, prepare_picture
+from resnet_core.data.picture import PreparedPicture, prepare_picture, squeezed
 from resnet_core.errors import UserError
-from resnet_core.prediction import sketch_pixels
 from resnet_core.runs import Checkpoint
 
 SET, DRAWN, GIVEN = "set", "drawn", "given"
@@ -63,7 +63,7 @@ def _own(checkpoint: Checkpoint, source: str) -> OwnImage | None:
             given = SOURCES["draw" if source == DRAWN else "photo"].show()
             if given is None or given.sketch.empty:
                 return None
-            pixels = sketch_pixels(checkpoint.spec, given.sketch.image)[0].numpy()
+            pixels = squeezed(Image.fromarray(given.sketch.image), 1, checkpoint.spec.height, checkpoint.spec.width)
         else:
             picture = _uploaded(checkpoint)
             if picture is None:

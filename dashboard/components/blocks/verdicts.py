@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.components.background_job import Progress, Work, background_job
+from dashboard.components.blocks.removal import removal_button, show_removed
 from dashboard.components.names import block_label, network_label
 from dashboard.i18n import t
 from dashboard.loading import block_names, file_state, own_model
@@ -37,8 +38,9 @@ def verdict_view(checkpoint: Checkpoint, image: ShownImage) -> None:
         return
     findings = judge(found)
     st.markdown(_summary(checkpoint, findings))
+    show_removed(checkpoint)
     for number, finding in enumerate(findings):
-        _show(finding, number)
+        _show(checkpoint, image.dataset, finding, number)
     _evidence_table(found)
 
 
@@ -59,7 +61,7 @@ def _summary(checkpoint: Checkpoint, findings: Sequence[Finding]) -> str:
     return t("verdict.faults", network=network, count=faults) if faults else t("verdict.no_faults", network=network)
 
 
-def _show(finding: Finding, number: int) -> None:
+def _show(checkpoint: Checkpoint, dataset: str, finding: Finding, number: int) -> None:
     """One finding: what it is, what it rests on, what to do."""
     place = block_label(finding.block) if finding.block else t("verdict.whole")
     with st.container(border=True):
@@ -69,6 +71,8 @@ def _show(finding: Finding, number: int) -> None:
             if finding.block and st.button(t("verdict.open"), key=f"verdict_open_{number}", icon=":material/open_in_full:"):
                 select(block=finding.block)
                 st.rerun()
+            if finding.block:
+                removal_button(checkpoint, dataset, (finding.block,), key=f"verdict_remove_{number}")
         st.markdown(t(f"verdict.{finding.code}_because", **in_words(finding)))
         st.caption(t("verdict.next", step=t(f"verdict.{finding.code}_next")))
 

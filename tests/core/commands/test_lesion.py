@@ -70,3 +70,22 @@ def test_one_line_for_each_mistake(checkpoint: Path, capsys: pytest.CaptureFixtu
     assert "--blocks NAME" in mistake(capsys, checkpoint, "stages.0.0")
     assert "its blocks are stages.0.0" in mistake(capsys, checkpoint, "--blocks", "stages.3.0", "--count", 5)
     assert "No run, shipped checkpoint or file" in mistake(capsys, "nothing-here", "--each")
+
+
+def test_the_network_without_blocks_is_written_and_opens_like_any_other(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "less.safetensors"
+    result = call(capsys, checkpoint, "--count", 60, "--blocks", "stages.0.1", "stages.2.1", "--to", out)
+    less = find_checkpoint(str(out))
+    assert result["to"] == str(out)
+    assert result["weights_sha256"] == less.weights_sha256
+    assert less.config.model.removed_blocks == ("stages.0.1", "stages.2.1")
+    assert less.metrics["accuracy_after"] == result["lesions"][0]["accuracy"]
+    assert less.metrics["accuracy_before"] == result["accuracy"]
+    again = call(capsys, out, "--count", 60, "--each")
+    assert again["accuracy"] == result["lesions"][0]["accuracy"]
+    assert [item["blocks"] for item in again["lesions"]] == [["stages.0.0"], ["stages.1.0"], ["stages.1.1"], ["stages.2.0"]]
+    assert "stages.0.0, stages.1.0" in mistake(capsys, out, "--blocks", "stages.0.1")
+    assert "cannot be left out" in mistake(capsys, checkpoint, "--blocks", "stages.1.0", "--to", tmp_path / "x.safetensors")
+    assert not (tmp_path / "x.safetensors").exists()
