@@ -222,8 +222,9 @@ def shortcut_option(theirs: Mapping[str, Tensor]) -> str:
     return "C" if any(re.match(r"layer1\.1\.", name) for name in paths) else "B"
 
 
-def first_and_last(theirs: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
-    """The first convolution (out, in, k, k) and the last linear layer's weights (classes, features)."""
-    first = next((t for t in theirs.values() if t.ndim == 4), None)
-    last = [t for t in theirs.values() if t.ndim == 2]
-    return first, last[-1] if last else None
+def first_and_last(model: nn.Module, theirs: Mapping[str, Tensor]) -> tuple[Tensor | None, Tensor | None]:
+    """Their weights (out, in, k, k) of the model's first convolution and (classes, features) of its last linear layer."""
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    layers = (_first_convolution(model), linear[-1])
+    first, last = (next((theirs[n] for n in foreign_names(model, f"{layer}.weight") if n in theirs), None) for layer in layers)
+    return first, last
