@@ -23,5 +23,5 @@ with guarded():
         with matrix:
             matrix_view(pair, found)
         with pictures:
-            attribution_view(pair, found)
-        compare_panels(pair, found)
+            shown = attribution_view(pair, found)
+        compare_panels(pair, found, shown)

@@ -39,6 +39,7 @@ SIGNS = ("both", "positive", "negative")
 SCALES = ("shared", "own")
 FIRST_SETTINGS = ("smooth", "smooth_noise", "smooth_kind")  # shown after a method's own
 Found = tuple[Attribution, Attribution]
+Shown = Sequence[tuple[Request, Found]]  # what the page shows of each method, A's map first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class View:
         return values.clip(max=0) if self.sign == "negative" else values
 
 
-def attribution_view(pair: Pair, answered: Answered) -> list[tuple[Request, Found]]:
+def attribution_view(pair: Pair, answered: Answered) -> Shown:
     """Draws the controls and the maps; returns what is shown, for the panels below."""
     sound, others = sound_methods(pair)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -222,7 +223,7 @@ def _view(pair: Pair) -> View:
 # -- what is shown ----------------------------------------------------------------------------------------------------------------
 
 
-def _draw(pair: Pair, found: Sequence[tuple[Request, Found]], view: View, target: int) -> None:
+def _draw(pair: Pair, found: Shown, view: View, target: int) -> None:
     classes = pair.a.spec.classes
     titles, rows = [], [[], []]  # type: ignore[var-annotated]
     differences: list[MapCell] = []
@@ -301,7 +302,7 @@ def _difference(values: Sequence[NDArray[np.floating]], limits: Sequence[float],
     return MapCell(values=difference, limit=limits[0] if same else 1.0, note=likeness)
 
 
-def _words(pair: Pair, found: Sequence[tuple[Request, Found]], view: View, others: dict[str, object]) -> None:
+def _words(pair: Pair, found: Shown, view: View, others: dict[str, object]) -> None:
     """Downloads, how to read the maps, and which methods are not offered, and why."""
     with st.container(horizontal=True, wrap=False, gap="small", vertical_alignment="center"):
         file = f"{pair.a.name}-{pair.b.name}-{pair.image.index}".replace("/", "_")
@@ -327,7 +328,7 @@ def _words(pair: Pair, found: Sequence[tuple[Request, Found]], view: View, other
             _strips(pair, layered, view)
 
 
-def _strips(pair: Pair, layered: Sequence[tuple[Request, Found]], view: View) -> None:
+def _strips(pair: Pair, layered: Shown, view: View) -> None:
     """Every stage or block of a layer method beside each other."""
     with st.popover(t("compare.strip"), icon=":material/view_column:"):
         for request, both in layered:

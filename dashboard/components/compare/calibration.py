@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.answers import ClassBars, ReliabilityLine, class_bars, reliability_chart
+from dashboard.components.compare.attributions import Shown
 from dashboard.components.compare.data import Answered
 from dashboard.components.compare.pair import Pair
 from dashboard.components.formats import percent
@@ -11,7 +12,7 @@ from dashboard.i18n import t
 from resnet_core.comparison import Answers
 
 
-def calibration_view(pair: Pair, answered: Answered) -> None:
+def calibration_view(pair: Pair, answered: Answered, shown: Shown) -> None:
     networks = list(zip(pair.labels, pair.styles, (answered.answers.a, answered.answers.b), strict=True))
     left, right = st.columns([1, 1.6], gap="medium")
     with left:

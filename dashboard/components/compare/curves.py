@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.charts.curves import Curve, epoch_curves
+from dashboard.components.compare.attributions import Shown
 from dashboard.components.compare.data import Answered
 from dashboard.components.compare.numbers import condition_lines
 from dashboard.components.compare.pair import Pair
@@ -26,7 +27,7 @@ class _Epochs:
     seconds: tuple[float, ...]
 
 
-def curves_view(pair: Pair, answered: Answered) -> None:
+def curves_view(pair: Pair, answered: Answered, shown: Shown) -> None:
     by = st.segmented_control(
         t("compare.by"),
         ("epoch", "minutes"),

@@ -1,7 +1,6 @@
 """Attribution maps of the pair, asked once per checkpoint, image, method and settings; what they will cost."""
 
 import base64
-import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from dashboard.components.names import network_label
 from dashboard.loading import file_state, leave_cores_to_trainings, own_model
 from dashboard.measuring import pixels_of
 from dashboard.memory import tidied
-from resnet_core.attribution import METHODS, Attribution, Traits, attribute, cost_of, get_method, offered, traits_of
+from resnet_core.attribution import METHODS, Attribution, Passes, Traits, attribute, cost_of, get_method, offered, traits_of
 from resnet_core.config import Config
 from resnet_core.data import some_images
 from resnet_core.errors import UserError
@@ -45,9 +44,10 @@ class Request:
         return json.dumps([self.method, self.settings.to_dict(), self.target], sort_keys=True)
 
     @property
-    def short(self) -> str:
-        """A few letters of it, for names of files and widgets."""
-        return hashlib.sha256(self.identity.encode()).hexdigest()[:8]
+    def cheapest(self) -> Config:
+        """The settings without doubled steps: most images need none, so costs are said for them."""
+        values = self.settings.to_dict()
+        return self.settings if "max_steps" not in values else self.settings.from_dict({**values, "max_steps": values["steps"]})
 
 
 def traits(checkpoint: Checkpoint) -> Traits:
@@ -134,17 +134,17 @@ def pair_work(pair: Pair, request: Request) -> Work:
 
 
 def seconds_of(pair: Pair, answered: Answered, request: Request) -> float:
-    """About what both maps cost, from the speed at which the networks answered. Integrated Gradients are counted with the steps that they
-    begin with: most images need no more."""
-    method, settings = get_method(request.method), request.settings
-    most = getattr(settings, "max_steps", None)
-    if most is not None:
-        settings = type(settings)(**{**settings.to_dict(), "max_steps": settings.steps})  # type: ignore[attr-defined]
-    total = 0.0
-    for checkpoint, answers in zip(pair.checkpoints, (answered.answers.a, answered.answers.b), strict=True):
-        passes = cost_of(method, settings, checkpoint.spec, traits(checkpoint))
-        total += (passes.forward + BACKWARD * passes.backward) * answers.seconds_per_1000 / 1000
+    """About what both maps cost."""
+    method, total = get_method(request.method), 0.0
+    for place, checkpoint in enumerate(pair.checkpoints):
+        total += seconds_of_passes(answered, place, cost_of(method, request.cheapest, checkpoint.spec, traits(checkpoint)))
     return total
+
+
+def seconds_of_passes(answered: Answered, place: int, passes: Passes) -> float:
+    """From the speed at which A (0) or B (1) answered."""
+    answers = (answered.answers.a, answered.answers.b)[place]
+    return (passes.forward + BACKWARD * passes.backward) * answers.seconds_per_1000 / 1000
 
 
 def in_one(found: NDArray[np.floating], channel: int | None) -> NDArray[np.floating]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dashboard.charts.representation import POINT, Points, cka_heatmap, projection_chart
 from dashboard.components.background_job import Progress, Work, background_job
+from dashboard.components.compare.attributions import Shown
 from dashboard.components.compare.data import AT_ONCE, Answered, State
 from dashboard.components.compare.pair import Pair
 from dashboard.components.formats import number, percent
@@ -28,7 +29,7 @@ METHODS = ("pca", "tsne")
 BLOCK = re.compile(r"stages\.\d+\.\d+")  # other places are modules of networks without blocks
 
 
-def representation_view(pair: Pair, answered: Answered) -> None:
+def representation_view(pair: Pair, answered: Answered, shown: Shown) -> None:
     left, right = st.columns([1, 1.35], gap="medium")
     with left:
         _cka(pair, answered)
