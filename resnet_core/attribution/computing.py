@@ -8,6 +8,7 @@ images of its batch; they wait for each other, since Captum draws from the proce
 import contextlib
 import copy
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -171,10 +172,15 @@ def cost_of(method: Method, settings: Any, spec: DataSpec, traits: Traits) -> Pa
     return Passes(forward=1 + copies * once.forward, backward=copies * once.backward)
 
 
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  # torch has no public way to leave them out
+
+
 def borrowed(model: nn.Module) -> nn.Module:
-    """A copy in eval mode that shares weights and buffers, with modules and hooks of its own; activations in place become ones that are not."""
-    shared: dict[int, Any] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    own = copy.deepcopy(model, shared).eval()
+    """A copy in eval mode that shares weights and buffers, with modules of its own and nobody's hooks: what others record with theirs are
+    their passes and not ours. What works in place no longer does, so that every activation can be asked for its gradient."""
+    kept: dict[int, Any] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    kept |= {id(getattr(module, name)): OrderedDict() for module in model.modules() for name in HOOKS}
+    own = copy.deepcopy(model, kept).eval()
     for module in own.modules():
         if getattr(module, "inplace", False):
             module.inplace = False  # type: ignore[assignment]
@@ -271,8 +277,10 @@ def seeded(seed: int) -> Iterator[None]:
 def _answer(network: Network, method: Method, question: Question, seed: int) -> Answer:
     if isinstance(question.settings, IntegratedGradientsSettings) and not question.settings.smooth:
         return _doubled(network, method, question)
-    with seeded(seed) if method.random or question.settings.smooth else contextlib.nullcontext():
-        raw = {name: _ask(call, question) for name, call in method.calls(question).items()}
+    raw = {}
+    for name, call in method.calls(question).items():
+        with seeded(seed) if method.random or question.settings.smooth else contextlib.nullcontext():
+            raw[name] = _ask(call, question)
     return _read(network, method, question, raw)
 
 
