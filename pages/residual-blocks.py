@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard.bootstrap import bootstrap
+from dashboard.components.architectures.links import diagram_link
 from dashboard.components.block_picker import block_picker
 from dashboard.components.blocks.distributions import distribution_view
 from dashboard.components.blocks.maps import residual_view
@@ -16,8 +17,9 @@ networks, blocks = st.columns([3, 1])
 with networks:
     checkpoint = run_picker()
 if checkpoint is not None:
-    with blocks:
+    with blocks, st.container(horizontal=True, vertical_alignment="bottom", wrap=False, gap="small"):
         block = block_picker(checkpoint)
+        diagram_link(checkpoint, block)
     controls, pictures = st.columns([1.5, 3.2] if chosen_source(checkpoint) == DRAWN else [1, 3.5], gap="medium")
     with controls:
         image = shown_image(checkpoint)

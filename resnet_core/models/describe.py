@@ -1,16 +1,19 @@
 """A network in numbers: every layer with its shape, parameters, multiply-accumulates and receptive field, without allocating a weight."""
 
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Self, TypeVar
 
 from torch import nn
 
 from resnet_core.config import ModelConfig
 from resnet_core.data.spec import DataSpec
 from resnet_core.models.catalog import build_model
-from resnet_core.models.diagram import Part, parts_of
+from resnet_core.models.diagram import Block, Part, parts_of
 from resnet_core.models.tracing import Step, trace
 
-LayerRow = Step
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,18 @@ class ModelDescription:
     flops: int
     layers: tuple[Step, ...]
     parts: tuple[Part, ...]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From the JSON document of `describe MODEL --json`."""
+        parts = tuple(_from(Part, {**part, "blocks": tuple(_from(Block, block) for block in part["blocks"])}) for part in values["parts"])
+        return _from(cls, {**values, "layers": tuple(_from(Step, step) for step in values["layers"]), "parts": parts})
+
+
+def _from(kind: type[T], values: Mapping[str, Any]) -> T:
+    """A frozen dataclass from JSON, whose lists are its tuples; what the class does not know is left out."""
+    known = {item.name for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in values.items() if key in known})
 
 
 def describe(config: ModelConfig, spec: DataSpec) -> ModelDescription:

@@ -24,8 +24,8 @@ STEM, STAGE, HEAD, PART = "stem", "stage", "head", "part"
 class Block:
     """Steps that belong together. `lines` is the building block in the notation of the paper, without its shortcut.
 
-    `shortcut` is "identity", "projection", "padding" (no parameters, another shape), or None where nothing is added. `name` is the
-    module's path; of layers that no module holds, the first one's.
+    `shortcut` is "identity", "projection", "padding" (no parameters, another shape), or None where nothing is added; `aside` are the
+    steps that only the shortcut has. `name` is the module's path; of layers that no module holds, the first one's.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Block:
     receptive_field: int | None
     lines: tuple[str, ...]
     shortcut: str | None
+    aside: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +234,7 @@ def _block(owner: str, run: list[Step], number: int, modules: dict[str, nn.Modul
         receptive_field=run[-1].receptive_field,
         lines=lines,
         shortcut=shortcut,
+        aside=tuple(step.name for step in run if step.name in aside),
     )
 
 

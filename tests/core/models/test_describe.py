@@ -109,7 +109,7 @@ def test_ours_and_torchvision_s_are_the_same_drawing(depth: int) -> None:
     other = describe_module(theirs(f"resnet{depth}"), IMAGENET, name="theirs", classes=1000)
 
     def drawn(block: Block) -> Block:
-        return replace(block, name="", steps=())
+        return replace(block, name="", steps=(), aside=())
 
     assert [(p.role, p.number, p.notation, [drawn(b) for b in p.blocks]) for p in ours.parts] == [
         (p.role, p.number, p.notation, [drawn(b) for b in p.blocks]) for p in other.parts

@@ -1,0 +1,1 @@
+"""The Architectures page: networks as drawings, tables and charts, and what a change to them costs."""

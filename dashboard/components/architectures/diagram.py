@@ -1,0 +1,199 @@
+"""All blocks of a network in rows, one of them opened to its layers; a second network beside it with the differences marked."""
+
+import re
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.charts.diagram import DiagramWords, differing, opened, overview, shape_text
+from dashboard.components.architectures.described import Subject, described
+from dashboard.components.architectures.drawing import show_drawing
+from dashboard.components.architectures.links import activations_link
+from dashboard.components.names import network_label
+from dashboard.i18n import error_text, t
+from dashboard.state import select, selection
+from resnet_core.errors import UserError
+from resnet_core.models import ModelDescription
+from resnet_core.models.diagram import Block
+
+FOLD_FROM = 14  # blocks: fewer are shown one by one
+ROOM, BLOCK_ROOM = 590, 640  # px
+BLOCK = re.compile(r"stages\.\d+\.\d+")
+
+
+def diagram_view(subject: Subject, beside: Subject | None) -> ModelDescription | None:
+    """The drawing with its open block; returns what was drawn for the panels below."""
+    first, second = _read(subject), None if beside is None else _read(beside)
+    if first is None:
+        return None
+    if second is None:
+        drawn, layers = st.columns([1.42, 1], gap="small")
+        block = _chosen(first, "architecture_block")
+        with drawn:
+            fold = _head(first, second, first)
+            _overview(subject, first, block, key="diagram_first", fold=fold, width=730)
+        with layers:
+            _open_block(first, block, key="diagram_block")
+        st.caption(t("architectures.read"))
+        return first
+    columns = st.columns(2, gap="medium")
+    both = ((subject, first, second), (beside, second, first))
+    fold = True
+    for place, (column, (one, own, other)) in enumerate(zip(columns, both, strict=True)):
+        name = "architecture_block" if place == 0 else "architecture_block_beside"
+        with column:
+            fold = _head(own, other, first) if place == 0 else _head(own, None, first) and fold
+            block = _chosen(own, name)
+            marked = differing(own.parts, other.parts)
+            _overview(one, own, block, key=f"diagram_{place}", fold=fold, width=600, differs=marked, name=name)
+            _open_block(own, block, key=f"diagram_block_{place}")
+    st.caption(t("architectures.read_two"))
+    return first
+
+
+def _read(subject: Subject) -> ModelDescription | None:
+    try:
+        if subject.is_ours:
+            return described(subject)
+        with st.spinner(t("architectures.reading", network=network_label(subject.config.model))):
+            return described(subject)
+    except UserError as error:
+        st.error(error_text(error), icon=":material/error:")
+        return None
+
+
+def _head(found: ModelDescription, other: ModelDescription | None, first: ModelDescription) -> bool:
+    """The network in numbers, and for the first one whether blocks that are alike share a box."""
+    st.markdown(
+        t(
+            "architectures.facts",
+            network=network_label(found.model),
+            shape=shape_text(found.input_shape),
+            classes=found.classes,
+            parameters=f"{found.parameters:,}",
+            macs=f"{found.macs / 1e6:,.0f}" if found.macs >= 1e8 else f"{found.macs / 1e6:,.1f}",
+        )
+    )
+    blocks = max(sum(len(part.blocks) for part in one.parts) for one in (found, other) if one is not None)
+    if found is not first or blocks < FOLD_FROM:
+        return True
+    return st.toggle(
+        t("architectures.fold"), value=True, key="architecture_fold", help=t("architectures.fold_help"), persist_state="session"
+    )
+
+
+def _overview(
+    subject: Subject,
+    found: ModelDescription,
+    block: Block,
+    *,
+    key: str,
+    fold: bool,
+    width: int,
+    differs: frozenset[str] = frozenset(),
+    name: str = "architecture_block",
+) -> None:
+    plain = subject.config.model.startswith("plain")
+    drawing = overview(found.parts, found.input_shape, words(), chosen=block.name, fold=fold, plain=plain, width=width, differs=differs)
+    network = network_label(found.model)
+    show_drawing(
+        drawing,
+        key=key,
+        alt=t("architectures.alt", network=network),
+        file=f"{found.model}-{shape_text(found.input_shape)}",
+        room=ROOM,
+        on_pick=lambda value: _choose(name, value),
+    )
+
+
+def _choose(name: str, block: str) -> None:
+    st.session_state[name] = block
+    if BLOCK.fullmatch(block):
+        select(block=block)
+
+
+def _chosen(found: ModelDescription, name: str) -> Block:
+    """The one clicked on, or the selection's, or the first that changes its shape."""
+    blocks = {block.name: block for part in found.parts for block in part.blocks}
+    for asked in (st.session_state.get(name), selection().block):
+        if asked in blocks:
+            return blocks[asked]
+    stages = [block for part in found.parts if part.role == "stage" for block in part.blocks]
+    return next((block for block in stages if block.input_shape != block.output_shape), (stages or list(blocks.values()))[0])
+
+
+def _open_block(found: ModelDescription, block: Block, *, key: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f"**{block_title(found, block)}** · {_kind(block)}", width="stretch")
+        st.download_button(
+            "",
+            data=lambda: _csv(found),
+            file_name=f"{found.model}-layers.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            help=t("architectures.download_layers"),
+            key=f"{key}_csv",
+            on_click="ignore",
+        )
+    drawing = opened(block, found.layers, words())
+    show_drawing(drawing, key=key, alt=t("architectures.alt_block", block=block.name), file=f"{found.model}-{block.name}", room=BLOCK_ROOM)
+    st.caption(t(f"architectures.shortcut_{block.shortcut or 'none'}") if _is_stage(found, block) else t("architectures.layers_read"))
+    activations_link(found.model, block.name, key=f"{key}_link")
+
+
+def _is_stage(found: ModelDescription, block: Block) -> bool:
+    return any(part.role == "stage" and block in part.blocks for part in found.parts)
+
+
+def _kind(block: Block) -> str:
+    return block.kind or t("architectures.layers")
+
+
+def block_title(found: ModelDescription, block: Block) -> str:
+    """Stage 2, block 1; what is no block of a stage is called by its path."""
+    for part in found.parts:
+        if part.role == "stage" and block in part.blocks and block.kind:
+            return t("pick.block_name", stage=part.number, block=block.number)
+    last = block.steps[-1].rpartition(".")[2]
+    return f"{block.name}–{last}" if block.name == block.steps[0] != block.steps[-1] and last.isdigit() else block.name
+
+
+def words() -> DiagramWords:
+    """Placeholders stay: the drawing fills them in."""
+    return DiagramWords(
+        stem=t("architectures.stem"),
+        head=t("architectures.head"),
+        stage=t("architectures.stage", number="{number}"),
+        block=t("architectures.block", number="{number}"),
+        blocks=t("architectures.blocks_range", first="{first}", last="{last}"),
+        alike=t("architectures.alike", count="{count}"),
+        parameters=t("architectures.box_parameters", value="{value}"),
+        macs=t("architectures.box_macs", value="{value}"),
+        sees=t("architectures.box_sees", value="{value}"),
+        sees_all=t("architectures.box_sees_all"),
+        open=t("architectures.box_open", name="{name}"),
+        column_parameters=t("architectures.parameters"),
+        column_macs=t("architectures.macs"),
+        column_sees=t("architectures.sees"),
+        entry=t("architectures.entry"),
+        add="x + F(x)",
+        add_shaped="s(x) + F(x)",
+        differs=t("architectures.differs"),
+    )
+
+
+def _csv(found: ModelDescription) -> bytes:
+    """One line per layer, in the order of the forward pass."""
+    rows = [
+        {
+            "layer": step.name,
+            "kind": step.kind,
+            "inputs": " ".join(step.inputs),
+            "output": shape_text(step.output_shape),
+            "parameters": step.parameters,
+            "macs": step.macs,
+            "receptive_field": step.receptive_field,
+        }
+        for step in found.layers
+    ]
+    return pd.DataFrame(rows).to_csv(index=False).encode()

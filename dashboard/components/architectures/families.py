@@ -1,0 +1,64 @@
+"""All networks of the table by depth: how large, how costly, and where their parameters lie."""
+
+import pandas as pd
+import streamlit as st
+
+from dashboard.charts.network_sizes import SizeRow, SizeWords, depth_chart, linear_chart
+from dashboard.components.architectures.described import Subject
+from dashboard.components.names import network_label
+from dashboard.i18n import t
+from resnet_core.models import ModelDescription, get_entry
+from resnet_core.models.sizes import network_sizes
+
+MILLION = 1e6
+
+
+def families_view(subject: Subject, drawn: ModelDescription) -> None:
+    rows = _rows(subject.config.model)
+    words = SizeWords(
+        depth=t("architectures.depth_axis"),
+        parameters=t("architectures.parameters_axis"),
+        macs=t("architectures.macs_axis"),
+        linear=t("architectures.linear_axis"),
+        family=t("architectures.family"),
+    )
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.altair_chart(depth_chart(rows, "parameters", words), key="families_parameters", alt=t("architectures.families_parameters_alt"))
+        st.altair_chart(depth_chart(rows, "macs", words, legend=False), key="families_macs", alt=t("architectures.families_macs_alt"))
+    with right:
+        st.altair_chart(linear_chart(rows, words), key="families_linear", alt=t("architectures.families_linear_alt"))
+    with st.container(horizontal=True, wrap=False, gap="small"):
+        st.download_button(
+            "",
+            data=lambda: pd.DataFrame([vars(row) for row in rows]).to_csv(index=False).encode(),
+            file_name="networks.csv",
+            mime="text/csv",
+            icon=":material/download:",
+            help=t("architectures.download_families"),
+            key="families_csv",
+            on_click="ignore",
+        )
+        vgg = next(row for row in rows if row.name == "vgg16")
+        st.caption(t("architectures.families_read", share=f"{100 * vgg.linear_share:.0f}%"))
+
+
+def _rows(chosen: str) -> list[SizeRow]:
+    """ResNets for small images and for ImageNet are two families: their images differ."""
+    return [
+        SizeRow(
+            name=network_label(size.model),
+            family=_family(size.family, size.side),
+            depth=size.depth,
+            parameters=size.parameters / MILLION,
+            macs=size.macs / MILLION,
+            linear_share=size.linear_parameters / size.parameters,
+            chosen=size.model == chosen,
+        )
+        for size in network_sizes()
+        if get_entry(size.model).family != "plain"
+    ]
+
+
+def _family(family: str, side: int) -> str:
+    return f"{family} ({side} px)" if family in ("resnet", "lenet", "inception") else family
