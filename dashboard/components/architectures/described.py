@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import streamlit as st
 
@@ -15,6 +16,7 @@ ORIGINAL = "original"
 IMAGES = (ORIGINAL, "mnist-mini", "cifar10")
 OURS = ("resnet", "plain")  # families that are described without torchvision
 PATIENCE = 120  # seconds
+ROOT = Path(__file__).parents[3]  # where `python -m resnet_core` finds it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,5 +60,5 @@ def _in_a_process(subject: Subject) -> ModelDescription:
     for name, value in subject.config.to_dict().items():
         if value != getattr(usual, name):
             command += ["--set", f"{name}={value}"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=True)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True)
     return ModelDescription.from_dict(json.loads(done.stdout))

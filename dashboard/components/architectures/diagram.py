@@ -26,23 +26,22 @@ def diagram_view(subject: Subject, beside: Subject | None) -> ModelDescription |
     first, second = _read(subject), None if beside is None else _read(beside)
     if first is None:
         return None
-    if second is None:
+    if second is None or beside is None:
         drawn, layers = st.columns([1.42, 1], gap="small")
         block = _chosen(first, "architecture_block")
         with drawn:
-            fold = _head(first, second, first)
-            _overview(subject, first, block, key="diagram_first", fold=fold, width=730)
+            _facts(first)
+            _overview(subject, first, block, key="diagram_first", fold=_fold_switch(first), width=730)
         with layers:
             _open_block(first, block, key="diagram_block")
         st.caption(t("architectures.read"))
         return first
-    columns = st.columns(2, gap="medium")
+    fold = _fold_switch(first, second)
     both = ((subject, first, second), (beside, second, first))
-    fold = True
-    for place, (column, (one, own, other)) in enumerate(zip(columns, both, strict=True)):
+    for place, (column, (one, own, other)) in enumerate(zip(st.columns(2, gap="medium"), both, strict=True)):
         name = "architecture_block" if place == 0 else "architecture_block_beside"
         with column:
-            fold = _head(own, other, first) if place == 0 else _head(own, None, first) and fold
+            _facts(own)
             block = _chosen(own, name)
             marked = differing(own.parts, other.parts)
             _overview(one, own, block, key=f"diagram_{place}", fold=fold, width=600, differs=marked, name=name)
@@ -62,8 +61,7 @@ def _read(subject: Subject) -> ModelDescription | None:
         return None
 
 
-def _head(found: ModelDescription, other: ModelDescription | None, first: ModelDescription) -> bool:
-    """The network in numbers, and for the first one whether blocks that are alike share a box."""
+def _facts(found: ModelDescription) -> None:
     st.markdown(
         t(
             "architectures.facts",
@@ -74,9 +72,12 @@ def _head(found: ModelDescription, other: ModelDescription | None, first: ModelD
             macs=f"{found.macs / 1e6:,.0f}" if found.macs >= 1e8 else f"{found.macs / 1e6:,.1f}",
         )
     )
-    blocks = max(sum(len(part.blocks) for part in one.parts) for one in (found, other) if one is not None)
-    if found is not first or blocks < FOLD_FROM:
-        return True
+
+
+def _fold_switch(*networks: ModelDescription) -> bool:
+    """Whether blocks that are alike share a box; small networks need no switch."""
+    if max(sum(len(part.blocks) for part in found.parts) for found in networks) < FOLD_FROM:
+        return False
     return st.toggle(
         t("architectures.fold"), value=True, key="architecture_fold", help=t("architectures.fold_help"), persist_state="session"
     )
