@@ -113,6 +113,20 @@ def background_job(
     return None
 
 
+def quiet_job(*identity: Any, prepare: Callable[[], Work]) -> Any | None:
+    """The result of a measurement that starts by itself since a page works without it too; None before it is there, or where it failed."""
+    job = _job(identity)
+    if job.result is None and job.thread is None:
+        job.start(prepare())
+    return job.result
+
+
+def job_over(*identity: Any) -> bool:
+    """Whether it ended, with or without a result."""
+    job = _job(identity)
+    return job.thread is not None and not job.is_running
+
+
 def _show_progress(job: _Job, key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         share = min(job.done / job.total, 1.0)

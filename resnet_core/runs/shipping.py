@@ -5,12 +5,15 @@ from typing import Any
 
 import numpy as np
 
+from resnet_core.calibration import fit_temperature
 from resnet_core.config import RunConfig
+from resnet_core.data import load_split
 from resnet_core.errors import UserError
-from resnet_core.runs.checkpoint import SUFFIX, load_weights, read_checkpoint, save_checkpoint
+from resnet_core.runs.checkpoint import SUFFIX, load_model, load_weights, read_checkpoint, save_checkpoint
 from resnet_core.runs.metrics import Steps, read_epochs, read_steps
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
+from resnet_core.training.evaluate import evaluate
 
 KEPT_STEPS = 400  # of the loss curve, evenly spaced
 CARD = """# {name}
@@ -55,8 +58,23 @@ def ship(store: Store, run: str, name: str, folder: Path) -> Path:
     history = {"epochs": [vars(row) for row in read_epochs(store, run)], "steps": _thinned(read_steps(store, run))}
     target = folder / f"{name}{SUFFIX}"
     save_checkpoint(target, load_weights(checkpoint), checkpoint.config, checkpoint.spec, {**checkpoint.metrics, "history": history})
+    complete(target)
     (folder / f"{name}.md").write_text(_card(found, name), encoding="utf-8")
     return target
+
+
+def complete(file: Path) -> None:
+    """What judging sketches needs: the temperature of a network trained before trainings fitted one, and beside it what it knows of digits."""
+    from resnet_core.familiarity import ship_familiarity
+
+    checkpoint = read_checkpoint(file)
+    if "temperature" not in checkpoint.metrics:
+        spec, valid = load_split(checkpoint.config.data, "valid")
+        logits = evaluate(load_model(checkpoint), valid, spec).logits
+        metrics = {**checkpoint.metrics, "temperature": fit_temperature(logits, valid.labels)}
+        save_checkpoint(file, load_weights(checkpoint), checkpoint.config, checkpoint.spec, metrics)
+        checkpoint = read_checkpoint(file)
+    ship_familiarity(checkpoint, load_model(checkpoint))
 
 
 def _thinned(steps: Steps) -> dict[str, list[float]]:

@@ -16,7 +16,6 @@ from streamlit.testing.v1 import AppTest
 from dashboard import sketch_input
 from dashboard.charts.bars import shades
 from dashboard.components.sketch.journey import STEPS, step_numbers
-from dashboard.components.sketch.verdict import LIKELY, SURE, verdict
 from dashboard.i18n import sentences
 from dashboard.sketch_input import Drawing
 from resnet_core.config import DataConfig, RunConfig
@@ -24,7 +23,7 @@ from resnet_core.data import DATASETS, load_split
 from resnet_core.data.photo import prepare_photo
 from resnet_core.data.sketch import prepare_sketch
 from resnet_core.models import build_model
-from resnet_core.prediction import predict_sketch
+from resnet_core.prediction import ask
 from resnet_core.runs import Store, find_checkpoint, load_model, save_checkpoint
 from tests.pages.conftest import OpenPage, assert_healthy
 
@@ -62,6 +61,13 @@ def add_run(model: str, dataset: str, name: str) -> str:
 def nothing_shipped(own_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "shipped").mkdir()
     monkeypatch.setattr("resnet_core.runs.opening.SHIPPED", tmp_path / "shipped")
+
+
+@pytest.fixture(autouse=True)
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks without their familiarity learn it from these, in a moment."""
+    monkeypatch.setattr("resnet_core.familiarity.REFERENCES", 60)
+    monkeypatch.setattr("resnet_core.familiarity.CALIBRATION", 60)
 
 
 @pytest.fixture
@@ -113,7 +119,7 @@ def test_a_drawing_shows_what_the_networks_say_themselves(
     image = prepare_sketch(np.asarray(picture(SEVEN))).image
     for name, run in networks.items():
         checkpoint = find_checkpoint(run)
-        probabilities = predict_sketch(load_model(checkpoint), checkpoint.spec, image)
+        probabilities = ask(checkpoint, load_model(checkpoint), image).probabilities
         sentence = sentences(language)["sketch.says"]
         assert sentence.format(network=name, answer=probabilities.argmax(), probability=f"{probabilities.max():.1%}") in said(app)
     assert charts(app) == 1
@@ -314,30 +320,6 @@ def test_a_drawing_comes_back_with_its_page(canvas: Callable[..., Drawing]) -> N
 
 
 # -- words and colours ---------------------------------------------------------------------------------------------------------------
-
-
-def peak(place: int, height: float) -> list[float]:
-    return [height if k == place else (1 - height) / 9 for k in range(10)]
-
-
-@pytest.mark.parametrize(
-    ("tables", "answer", "agree", "certainty"),
-    [
-        ([peak(7, 0.99)], "7", True, "sure"),
-        ([peak(7, SURE), peak(7, 1.0)], "7", True, "sure"),
-        ([peak(7, 0.99), peak(7, SURE - 0.01)], "7", True, "likely"),
-        ([peak(7, LIKELY), peak(7, 0.99)], "7", True, "likely"),
-        ([peak(7, 0.99), peak(7, LIKELY - 0.01)], "7", True, "unsure"),
-        ([peak(7, 0.99), peak(1, 0.96)], "7", False, "unsure"),
-    ],
-)
-def test_the_verdict_is_as_sure_as_the_least_sure_network(tables: list[list[float]], answer: str, agree: bool, certainty: str) -> None:
-    found = verdict("0123456789", {str(number): table for number, table in enumerate(tables)})
-    assert (found.answer, found.agree, found.certainty) == (answer, agree, certainty)
-
-
-def test_the_runner_up_is_the_second_answer() -> None:
-    assert verdict("0123456789", {"a": peak(7, 0.9), "b": peak(1, 0.8)}).runner_up == "1"
 
 
 def test_moves_are_said_in_words() -> None:

@@ -8,14 +8,15 @@ import streamlit as st
 from dashboard.bootstrap import guarded
 from dashboard.charts.bars import probability_bars
 from dashboard.components.sketch.journey import show_journey
-from dashboard.components.sketch.networks import Answer, ask_networks, pick_networks
+from dashboard.components.sketch.networks import Answer, ask_networks, pick_networks, still_learning
 from dashboard.components.sketch.pictures import show_pixels
 from dashboard.components.sketch.sources import SOURCES, WIDTH, Given, pick_source
-from dashboard.components.sketch.verdict import LIKELY, SURE, Verdict, verdict
 from dashboard.i18n import error_text, t
 from dashboard.navigation import link_to
 from resnet_core.data.sketch import SIDE
 from resnet_core.errors import UserError
+from resnet_core.familiarity import ALARMS
+from resnet_core.prediction import LIKELY, SURE, Verdict, verdict
 
 ENLARGED = 10  # screen pixels per pixel of the image
 BLACK = np.zeros((SIDE, SIDE), np.uint8)
@@ -60,29 +61,29 @@ def _show_prediction(source: str, given: Given | None, networks: dict[str, str])
     if not networks:
         st.caption(t("sketch.choose_networks"))
         return
-    answers = sorted(ask_networks(networks, given.sketch.image), key=lambda answer: answer.classes)
-    for _, group in groupby(answers, key=lambda answer: answer.classes):
+    answers = sorted(ask_networks(networks, given.sketch.image), key=lambda answer: answer.opinion.classes)
+    for _, group in groupby(answers, key=lambda answer: answer.opinion.classes):
         _show_answers(list(group))
+    if any(answer.learning for answer in answers):
+        _wait_for_learning(networks)
     if given.image is not None:
         link_to("residual-blocks", label=t("sketch.look_inside"))
 
 
 def _show_answers(answers: list[Answer]) -> None:
     """Of networks that know the same classes."""
-    classes = answers[0].classes
-    probabilities = {answer.label: answer.probabilities.tolist() for answer in answers}
-    found = verdict(classes, probabilities)
-    st.subheader(_headline(found), anchor=False, help=t("sketch.certainty_help", sure=SURE, likely=LIKELY))
+    found = verdict([answer.opinion for answer in answers])
+    st.subheader(_headline(found), anchor=False, help=t("sketch.certainty_help", sure=SURE, likely=LIKELY, alarms=ALARMS))
     st.markdown(_reason(found, answers))
     chart = probability_bars(
-        classes,
-        probabilities,
+        answers[0].opinion.classes,
+        {answer.label: answer.opinion.probabilities.tolist() for answer in answers},
         models={answer.label: answer.model for answer in answers},
         x_title=t("sketch.class"),
         y_title=t("sketch.probability"),
     )
     st.altair_chart(chart, width="stretch", alt=t("sketch.bars_alt"))
-    st.caption(t("sketch.bars_caption"))
+    st.caption(" ".join([t("sketch.bars_caption"), *_about_confidence(answers)]))
 
 
 def _headline(found: Verdict) -> str:
@@ -91,23 +92,60 @@ def _headline(found: Verdict) -> str:
             return t("sketch.sure", answer=found.answer)
         case "likely":
             return t("sketch.likely", answer=found.answer)
+        case "none":
+            return t("sketch.none")
         case _:
             return t("sketch.unsure", answer=found.answer, runner_up=found.runner_up)
 
 
 def _reason(found: Verdict, answers: list[Answer]) -> str:
     said = t("sketch.comma").join(
-        t("sketch.says", network=answer.label, answer=answer.best, probability=_percent(float(answer.probabilities.max())))
+        t("sketch.says", network=answer.label, answer=answer.opinion.answer, probability=percent_said(answer.opinion.probabilities.max()))
         for answer in answers
     )
+    if found.certainty == "none":
+        farther = max(answer.opinion.farther for answer in answers if answer.opinion.farther is not None)
+        return t("sketch.forced", said=said, farther=_share(farther))
     if len(answers) == 1:
         return t("sketch.one_says", said=said)
     return t("sketch.agree" if found.agree else "sketch.disagree", said=said)
 
 
-def _percent(probability: float) -> str:
+def _share(farther: float) -> str:
+    return f"{max(farther, 0.001):.1%}"
+
+
+def percent_said(probability: float) -> str:
     """No network is entirely sure, and rounding must not make it so."""
     return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
+
+
+def _about_confidence(answers: list[Answer]) -> list[str]:
+    """Which probabilities were calibrated."""
+    scaled = [answer for answer in answers if answer.opinion.temperature is not None]
+    raw = [answer.label for answer in answers if answer.opinion.temperature is None]
+    said = []
+    if scaled:
+        names = t("sketch.comma").join(
+            t("sketch.temperature", network=answer.label, temperature=answer.opinion.temperature) for answer in scaled
+        )
+        said.append(t("sketch.calibrated", networks=names))
+    if raw:
+        said.append(t("sketch.not_calibrated", networks=t("sketch.comma").join(raw)))
+    return said
+
+
+def _wait_for_learning(networks: dict[str, str]) -> None:
+    """Say what is still going on, and look again when it is done."""
+
+    @st.fragment(run_every=1.0)
+    def panel() -> None:
+        names = still_learning(networks)
+        if not names:
+            st.rerun()
+        st.caption(t("sketch.learning", networks=t("sketch.comma").join(names)))
+
+    panel()
 
 
 def _show_journey(given: Given | None) -> None:

@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
+from dashboard.components.background_job import Work, job_over, quiet_job
 from dashboard.i18n import error_text, t
-from dashboard.loading import open_checkpoint, own_model, store
+from dashboard.loading import file_state, open_checkpoint, own_model, store
 from dashboard.navigation import link_to
 from dashboard.state import selection
 from resnet_core.data.sketch import Pixels
 from resnet_core.errors import UserError
-from resnet_core.prediction import predict_sketch
-from resnet_core.runs import checkpoints_of, opening, read_checkpoint, require_channels, shipped_names
+from resnet_core.familiarity import Familiarity, familiarity_of, kept_familiarity, knows_digits
+from resnet_core.prediction import Opinion, ask
+from resnet_core.runs import Checkpoint, checkpoints_of, opening, read_checkpoint, require_channels, shipped_names
 from resnet_core.runs.checkpoint import SUFFIX
 
 PREFERRED = ("resnet20-mnist", "plain20-mnist")  # the pair that comes with the project
@@ -23,16 +23,13 @@ MOST = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """One network's probabilities (K,) in the order of `classes`; `label` is its name for people, `model` what it is."""
+    """What one network says; `label` is its name for people, `model` what it is. `learning`: it is still looking at real digits, so
+    that it cannot tell yet whether the drawing looks like one."""
 
     label: str
     model: str
-    classes: tuple[str, ...]
-    probabilities: NDArray[np.float32]
-
-    @property
-    def best(self) -> str:
-        return self.classes[int(self.probabilities.argmax())]
+    opinion: Opinion
+    learning: bool
 
 
 def pick_networks() -> dict[str, str]:
@@ -70,8 +67,42 @@ def ask_networks(networks: dict[str, str], image: Pixels) -> list[Answer]:
 def _ask(name: str, label: str, image: Pixels) -> Answer:
     checkpoint = open_checkpoint(name)
     require_channels(checkpoint, 1)
-    probabilities = predict_sketch(own_model(checkpoint), checkpoint.spec, image)
-    return Answer(label=label, model=checkpoint.model_name, classes=checkpoint.spec.classes, probabilities=probabilities)
+    known = _familiarity(checkpoint)
+    opinion = ask(checkpoint, own_model(checkpoint), image, known)
+    return Answer(label=label, model=checkpoint.model_name, opinion=opinion, learning=known is None and bool(still_learning({name: label})))
+
+
+def still_learning(networks: dict[str, str]) -> list[str]:
+    """Names of those that cannot tell yet whether a drawing looks like a digit."""
+    names = []
+    for name, label in networks.items():
+        try:
+            checkpoint = open_checkpoint(name)
+            job_ended = _kept(file_state(checkpoint), checkpoint) or job_over("familiarity", file_state(checkpoint))
+        except UserError:  # it says so where it is asked
+            continue
+        if knows_digits(checkpoint.spec) and not job_ended:
+            names.append(label)
+    return names
+
+
+def _familiarity(checkpoint: Checkpoint) -> Familiarity | None:
+    """None while it is being learnt, which starts here, once for every network."""
+    if not knows_digits(checkpoint.spec):
+        return None
+    return _kept(file_state(checkpoint), checkpoint) or quiet_job(
+        "familiarity", file_state(checkpoint), prepare=lambda: _learning(checkpoint)
+    )
+
+
+@st.cache_resource(max_entries=24, show_spinner=False)
+def _kept(state: tuple[str, float], _checkpoint: Checkpoint) -> Familiarity | None:
+    return kept_familiarity(_checkpoint)
+
+
+def _learning(checkpoint: Checkpoint) -> Work:
+    model = own_model(checkpoint)
+    return lambda progress: familiarity_of(checkpoint, model, progress)
 
 
 def _labels() -> dict[str, str]:

@@ -17,7 +17,7 @@ from resnet_core.data.pen_strokes import prepared_split, read_unipen
 from resnet_core.data.photo import prepare_photo
 from resnet_core.inspection import residual_statistics, settle_norms
 from resnet_core.models import build_model, describe, original_spec
-from resnet_core.prediction import predict_sketch
+from resnet_core.prediction import ask
 from resnet_core.runs import Store, checkpoints_of, find_checkpoint, initial_model, load_model, save_checkpoint
 from resnet_core.runs.run import STATUSES
 
@@ -262,7 +262,9 @@ def plain_checkpoint(folder: Path, **changes: object) -> Path:
     return path
 
 
-def test_predict_is_predict_sketch(call: Call, run: str, tmp_path: Path) -> None:
+def test_predict_says_what_the_network_says(call: Call, run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnet_core.familiarity.REFERENCES", 60)
+    monkeypatch.setattr("resnet_core.familiarity.CALIBRATION", 60)
     _, split = load_split(DataConfig(), "test")
     files = []
     for index in range(3):
@@ -276,12 +278,16 @@ def test_predict_is_predict_sketch(call: Call, run: str, tmp_path: Path) -> None
     model = load_model(checkpoint)
     for file, row in zip(files, rows, strict=True):
         prepared = prepare_photo(file).image
-        expected = predict_sketch(model, checkpoint.spec, prepared)
+        expected = ask(checkpoint, model, prepared).probabilities
         assert row["file"] == str(file)
         assert row["prepared"] == prepared.tolist()
         assert row["probabilities"] == pytest.approx(expected.tolist(), abs=1e-7)
         assert row["label"] == checkpoint.spec.classes[int(expected.argmax())]
         assert sum(row["probabilities"]) == pytest.approx(1, abs=1e-5)
+        (opinion,) = row["networks"]
+        assert (opinion["network"], opinion["answer"], opinion["probabilities"]) == (run, row["label"], row["probabilities"])
+        assert 0 <= opinion["farther"] <= 1
+        assert row["certainty"] in ("sure", "likely", "unsure", "none")
 
 
 def test_tables_for_people(run: str, capsys: pytest.CaptureFixture[str]) -> None:
