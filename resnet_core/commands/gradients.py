@@ -1,5 +1,7 @@
 """`gradients C`: the gradient at every layer and block, and what each path of a block hands back."""
 
+from dataclasses import replace
+
 import typer
 
 from resnet_core.commands.evaluate import CHECKPOINT
@@ -7,7 +9,7 @@ from resnet_core.commands.looking import look_at
 from resnet_core.commands.output import JSON_OPTION, say, write_json, write_table
 from resnet_core.errors import UserError
 
-LAYERS = ("name", "weight_grad_norm", "weight_norm")
+LAYERS = ("name", "weight_grad_norm", "weight_norm", "update_ratio")
 BLOCKS = ("name", "input_grad_norm", "through_residual_norm", "through_shortcut_norm", "share", "cosine", "refinement", "sum_error")
 MODES = ("eval", "train")
 
@@ -19,17 +21,24 @@ def gradients(
     count: int = typer.Option(64, min=1, help="images in the one batch, drawn at random"),
     seed: int = typer.Option(0, min=0, help="seed of the draw"),
     mode: str = typer.Option("eval", help="eval: BatchNorm's running statistics; train: those of the batch, as in a training step"),
+    learning_rate: float | None = typer.Option(
+        None, help="of update_ratio's one step; without it, the highest of the checkpoint's training"
+    ),
     initial: bool = typer.Option(False, "--initial", help="the same network before its first step"),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """One backward pass of the mean cross-entropy over a batch, in float32: L2 norms of the gradient at every layer's weights and at every
-    block's input, what came through F and through the shortcut, and a verdict over all blocks."""
+    block's input, what came through F and through the shortcut, and a verdict over all blocks. update_ratio is what one step of the
+    checkpoint's own optimizer would change of a layer's weights, as a share of them."""
     if mode not in MODES:
         raise UserError("not_a_choice", field="mode", value=mode, choices=", ".join(MODES))
     from resnet_core.inspection import gradient_trend, measure_gradients
 
     looked = look_at(checkpoint, dataset, split, count=count, seed=seed, initial=initial, with_labels=True)
-    report = measure_gradients(looked.model, looked.inputs, looked.chosen.labels, training=mode == "train")
+    train = looked.checkpoint.config.train
+    if learning_rate is not None:
+        train = replace(train, learning_rate=learning_rate)
+    report = measure_gradients(looked.model, looked.inputs, looked.chosen.labels, training=mode == "train", train=train)
     trend = gradient_trend([block.input_grad_norm for block in report.blocks])
     if as_json:
         described = {
@@ -39,6 +48,8 @@ def gradients(
             "seed": seed,
             "mode": report.mode,
             "loss": report.loss,
+            "optimizer": train.optimizer,
+            "learning_rate": train.learning_rate,
         }
         write_json({**described, "layers": report.layers, "blocks": report.blocks, "trend": trend})
         return

@@ -12,19 +12,23 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from resnet_core.config import TrainConfig
 from resnet_core.errors import UserError
 from resnet_core.inspection.recording import untouched
+from resnet_core.inspection.updates import clip_factor, first_update
 from resnet_core.models import BlockPlace, block_places, part_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerGradient:
-    """L2 norm of the loss gradient at a layer's weights, and of the weights themselves."""
+    """L2 norm of the loss gradient at a layer's weights, and of the weights themselves. `update_ratio` = |first update| / |weights|, where
+    it is known how the network is trained."""
 
     name: str
     part: str
     weight_grad_norm: float
     weight_norm: float
+    update_ratio: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +65,13 @@ class GradientReport:
     blocks: tuple[BlockGradient, ...]
 
 
-def measure_gradients(model: nn.Module, images: Tensor, labels: Tensor, *, training: bool = False) -> GradientReport:
+def measure_gradients(
+    model: nn.Module, images: Tensor, labels: Tensor, *, training: bool = False, train: TrainConfig | None = None
+) -> GradientReport:
     """Gradients for normalised images (N, C, H, W) and labels (N,), in one batch; the model is left as found.
 
-    `training` uses the batch's own BatchNorm statistics, as a training step does; otherwise the running ones.
+    `training` uses the batch's own BatchNorm statistics, as a training step does; otherwise the running ones. `train` says with which
+    optimizer and learning rate a step would be made of them.
     """
     if len(images) == 0:
         raise UserError("out_of_range", field="count", value=0, range="at least 1")
@@ -75,7 +82,7 @@ def measure_gradients(model: nn.Module, images: Tensor, labels: Tensor, *, train
         source = images.detach().to(device, copy=True).requires_grad_()  # so that the first block's input has a gradient in any network
         loss = nn.functional.cross_entropy(model(source).float(), labels.to(device))
         loss.backward()
-        layers = tuple(_layer_gradients(model))
+        layers = tuple(_layer_gradients(model, train))
     blocks = tuple(fork.result() for fork in forks)
     return GradientReport(loss=float(loss.detach()), images=len(images), mode="train" if training else "eval", layers=layers, blocks=blocks)
 
@@ -182,10 +189,17 @@ def _open(forks: list[_Fork]) -> Iterator[None]:
             handle.remove()
 
 
-def _layer_gradients(model: nn.Module) -> Iterator[LayerGradient]:
+def _layer_gradients(model: nn.Module, train: TrainConfig | None) -> Iterator[LayerGradient]:
+    clip = 1.0
+    if train is not None and train.clip_norm is not None:
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        clip = clip_factor(train, float(torch.stack(torch._foreach_norm(gradients)).norm()))
     for name, module in model.named_modules():
         weight = getattr(module, "weight", None)
         if isinstance(weight, nn.Parameter) and weight.ndim > 1 and weight.grad is not None:
+            values = weight.detach()
+            norm = float(values.norm())
+            update = None if train is None else _ratio(float(first_update(train, values, clip * weight.grad).norm()), norm)
             yield LayerGradient(
-                name=name, part=part_of(name), weight_grad_norm=float(weight.grad.norm()), weight_norm=float(weight.detach().norm())
+                name=name, part=part_of(name), weight_grad_norm=float(weight.grad.norm()), weight_norm=norm, update_ratio=update
             )

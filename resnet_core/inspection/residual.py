@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from resnet_core.errors import UserError
 from resnet_core.inspection.recording import hooked, recorded, untouched
 from resnet_core.models import BlockPlace, block_places, find_block
+from resnet_core.models.blocks import Scale
 
 TINY = 1e-12  # a norm below this is a zero; its ratio and cosine are 0
 
@@ -141,14 +142,16 @@ def formula_stds(model: nn.Module) -> dict[str, float | None]:
     Each normalised channel has mean beta and std gamma over a batch in train mode (He et al. 2015, figure 7); in eval mode it is as
     near as the collected statistics are. None where F does not end in a BatchNorm (v2, other norms).
     """
-    return {place.name: _formula_std(place.module.residual[-1]) for place in block_places(model)}
+    return {place.name: _formula_std(place.module.residual) for place in block_places(model)}
 
 
-def _formula_std(last: nn.Module) -> float | None:
+def _formula_std(branch: nn.Sequential) -> float | None:
+    *_, last = (module for module in branch if not isinstance(module, Scale))
+    factor = next((module.factor for module in branch if isinstance(module, Scale)), 1.0)
     if not isinstance(last, _BatchNorm):
         return None
     gamma, beta = last.weight.detach().double(), last.bias.detach().double()
-    return float((gamma.square().mean() + beta.var(correction=0)).sqrt())
+    return factor * float((gamma.square().mean() + beta.var(correction=0)).sqrt())
 
 
 def _block_hooks(places: tuple[BlockPlace, ...]) -> dict[str, nn.Module]:

@@ -17,6 +17,7 @@ from resnet_core.inspection.recording import hooked, untouched
 from resnet_core.inspection.residual import TINY, BlockStatistics, residual_statistics
 from resnet_core.inspection.settling import settle_norms
 from resnet_core.models import BlockPlace, block_places
+from resnet_core.models.blocks import Scale
 
 SILENT = 1e-3  # |F| / |x| below this: the branch adds nothing
 SMALL_GAMMA = 1e-3  # the largest |gamma| of the branch's last norm
@@ -205,7 +206,7 @@ def _evidence(place: BlockPlace, now: _Measured, before: _Measured, drop: float)
 
 def _last_gamma(place: BlockPlace) -> float | None:
     """The largest |gamma| of the norm that ends the branch; None where it ends with a convolution (v2, or no norm)."""
-    *_, last = (module for module in place.module.residual if not isinstance(module, nn.Identity))
+    *_, last = (module for module in place.module.residual if not isinstance(module, nn.Identity | Scale))
     weight = getattr(last, "weight", None)
     return float(weight.detach().abs().max()) if isinstance(weight, Tensor) and weight.ndim == 1 else None
 

@@ -37,6 +37,20 @@ class ZeroPadding(nn.Module):
         return f"stride={self.stride}, channels_before={self.padding[4]}, channels_after={self.padding[5]}"
 
 
+class Scale(nn.Module):
+    """The last layer of a residual branch whose F is made smaller or larger."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+    def extra_repr(self) -> str:
+        return f"{self.factor:g}"
+
+
 class ResidualBlock(nn.Module):
     """v1: y = relu(residual(x) + shortcut(x)); v2: y = residual(x) + shortcut(x). A plain twin has no shortcut and no add.
 

@@ -49,6 +49,7 @@ def resnet_plan(config: ModelConfig, spec: DataSpec) -> ResNetPlan:
         groups=groups,
         inner=inner,
         removed=config.removed_blocks,
+        residual_scale=config.residual_scale,
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from resnet_core.errors import UserError
-from resnet_core.models.blocks import Norm, ResidualBlock, ZeroPadding, convolution, make_norm, projection, residual_branch
+from resnet_core.models.blocks import Norm, ResidualBlock, Scale, ZeroPadding, convolution, make_norm, projection, residual_branch
 
 BOTTLENECK_EXPANSION = 4
 
@@ -37,6 +37,7 @@ class ResNetPlan:
     groups: int = 1
     inner: int = 1
     removed: tuple[str, ...] = ()
+    residual_scale: float = 1.0
 
     @property
     def expansion(self) -> int:
@@ -120,6 +121,8 @@ def _block(plan: ResNetPlan, norm: Norm, channels: int, width: int, stride: int,
     projects = plan.option == "C" or (plan.option == "B" and changes)
     shared = plan.version == "v2" and projects  # one norm + relu in front of both paths, for the twin too: same parameter names
     residual = residual_branch(sizes, norm, version=plan.version, leading=not shared, bias=bias, groups=plan.groups)
+    if plan.residual_scale != 1.0 and not plan.plain:
+        residual.add_module("scale", Scale(plan.residual_scale))
     preact = nn.Sequential(OrderedDict(norm=norm(channels), relu=nn.ReLU())) if shared else None
     shortcut: nn.Module | None = None
     if not plan.plain and projects:

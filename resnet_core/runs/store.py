@@ -93,7 +93,14 @@ class Store:
         """A new row at the end of the queue of its device ("cpu", "cuda", "mps"); `run` is an id from `fresh_id`. Other `columns`
         (`status="finished"`) are for a run that need not be trained any more; mappings are stored as JSON."""
         run, now = run or self.fresh_id(config), time.time()
-        values = {"run": run, "name": name or run, "status": "queued", "config": config.to_json(), "pair": pair, "device": device}
+        values: dict[str, Any] = {
+            "run": run,
+            "name": name or run,
+            "status": "queued",
+            "config": config.to_json(),
+            "pair": pair,
+            "device": device,
+        }
         values |= {"place": now, "created": now, **{key: json.dumps(v) if isinstance(v, dict) else v for key, v in columns.items()}}
         with self.connection(writing=True) as db:
             db.execute(f"INSERT INTO runs ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", tuple(values.values()))

@@ -190,6 +190,12 @@ def test_weight_gradients_relative_to_the_weights(open_page: OpenPage) -> None:
     own = expected("resnet14-tiny")
     traces = [trace for trace in chart(app, "gradient_norms_chart")["data"] if trace["name"] == "ResNet-14"]
     assert traces[1]["y"] == pytest.approx([layer.weight_grad_norm / layer.weight_norm for layer in own.layers], rel=1e-5)
+    app.segmented_control(key="gradient_weights").set_value("update").run()
+    assert_healthy(app)
+    traces = [trace for trace in chart(app, "gradient_norms_chart")["data"] if trace["name"] == "ResNet-14"]
+    step = [0.1 * 1.9 * layer.weight_grad_norm / layer.weight_norm for layer in own.layers]  # Nesterov's first, but for the decay
+    assert traces[1]["y"] == pytest.approx(step, rel=0.05, abs=2e-4)
+    assert sentences("en")["gradients.update_read"].format(optimizer="SGD", rate="0.1") in texts(app)
 
 
 # -- runs -------------------------------------------------------------------------------------------------------------------------
@@ -238,13 +244,16 @@ def test_untrained_networks_by_depth(open_page: OpenPage, language: str, monkeyp
     monkeypatch.setattr("dashboard.components.gradients.depth.DEPTH", 14)
     monkeypatch.setattr("dashboard.components.gradients.depth.COUNT", 4)
     app = open_page(PAGE, language=language)
-    app.segmented_control(key="depth_width").set_value(0.5).run()
+    app.segmented_control(key="depth_width").set_value(0.5)
+    app.segmented_control(key="depth_option").set_value("C")
+    app.segmented_control(key="depth_scale").set_value(0.3).run()
     assert_healthy(app)
     charts = [json.loads(element.proto.spec) for element in app.get("vega_lite_chart")]
     assert len(charts) == 2
     assert sentences(language)["gradients.depth_read"].format(seeds=3, count=4) in texts(app)
     spec, split = load_split(DataConfig(), "train")
-    found = [untrained_gradients(ModelConfig(model="plain14", option="A", width=0.5), spec, split, count=4, seed=seed) for seed in range(3)]
+    config = ModelConfig(model="resnet14", option="C", width=0.5, residual_scale=0.3)
+    found = [untrained_gradients(config, spec, split, count=4, seed=seed) for seed in range(3)]
     middle = sorted(one.trend.log_ratio for one in found if one.trend.log_ratio is not None)[1]
     assert f"{middle:+.2f}".replace("-", "−") in texts(app)
 

@@ -125,4 +125,4 @@ def _gradients(state: tuple[str, float], model_name: str, initial: bool, batch: 
     chosen = images.take(some_images(len(images), batch.count, batch.seed))
     inputs = normalize(chosen.images, checkpoint.spec)
     model = settled_model(checkpoint, inputs, initial=initial)
-    return measure_gradients(model, inputs, chosen.labels, training=batch.training)
+    return measure_gradients(model, inputs, chosen.labels, training=batch.training, train=checkpoint.config.train)

@@ -29,7 +29,8 @@ TRIED = 8  # images of the trial that says what a study will cost
 AT_ONCE = 0.5  # seconds: a study that takes less needs no button, a longer one would hold up the page
 MOST_KNOWN = 2000  # networks; each is a few numbers per block
 WIDTHS = (0.25, 0.5, 1.0)
-SETTINGS = {"norm": ("batch", "group", "none"), "init": ("he", "dirac"), "option": ("A", "B"), "version": ("v1", "v2")}
+SCALES = (0.03, 0.1, 0.3, 1.0, 2.0)
+SETTINGS = {"norm": ("batch", "group", "none"), "init": ("he", "dirac"), "option": ("A", "B", "C"), "version": ("v1", "v2")}
 SOURCES = ("images", "noise")
 
 Known = dict[tuple[ModelConfig, int], UntrainedGradients]
@@ -73,7 +74,16 @@ def _settings() -> tuple[ModelConfig, int, str]:
         width = st.segmented_control(
             t("setting.width.label"), WIDTHS, format_func=lambda option: f"{option:g}", default=1.0, required=True, key="depth_width"
         )
-    return ModelConfig(**chosen, width=width), int(depth), source
+    scale = st.segmented_control(
+        t("setting.residual_scale.label"),
+        SCALES,
+        format_func=lambda option: f"{option:g}",
+        default=1.0,
+        required=True,
+        key="depth_scale",
+        help=t("setting.residual_scale.help"),
+    )
+    return ModelConfig(**chosen, width=width, residual_scale=scale), int(depth), source
 
 
 # -- measuring --------------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from resnet_core.inspection import GradientReport, LayerGradient
 from resnet_core.runs import Checkpoint
 
 CHART = "gradient_norms_chart"
-WEIGHTS = {"absolute": "gradients.weights_absolute", "relative": "gradients.weights_relative"}
+WEIGHTS = {"absolute": "gradients.weights_absolute", "relative": "gradients.weights_relative", "update": "gradients.weights_update"}
+WEIGHT_ROWS = {"absolute": "gradients.weight_row", "relative": "gradients.weight_row_relative", "update": "gradients.weight_row_update"}
 
 
 def gradient_view(checkpoint: Checkpoint, batch: Batch, block: str | None) -> list[Measurement]:
@@ -31,9 +32,9 @@ def gradient_view(checkpoint: Checkpoint, batch: Batch, block: str | None) -> li
     chosen = measured[0].report
     picture, words = st.columns([2.6, 1], gap="medium")
     with picture:
-        relative = _controls(checkpoint, measured)
+        weights = _controls(checkpoint, measured)
         blocks = strip_blocks(chosen)
-        figure = norm_figure(blocks, _rows(measured, initial, relative), x_title=_x_title(blocks), selected=block, row_height=143)
+        figure = norm_figure(blocks, _rows(measured, initial, weights), x_title=_x_title(blocks), selected=block, row_height=143)
         with st.container(key="gradient_norms"):
             st.plotly_chart(
                 figure,
@@ -49,7 +50,11 @@ def gradient_view(checkpoint: Checkpoint, batch: Batch, block: str | None) -> li
         if twin is None:
             st.caption(t("gradients.no_twin"))
     read = t("gradients.norms_read", count=chosen.images, split=t(SPLITS[batch.split]), mode=t(f"gradients.mode_{chosen.mode}"))
-    st.caption(read if blocks else t("gradients.layers_read"))
+    said = [read if blocks else t("gradients.layers_read")]
+    if weights == "update":
+        train = checkpoint.config.train
+        said.append(t("gradients.update_read", optimizer=train.optimizer.upper(), rate=f"{train.learning_rate:g}"))
+    st.caption(" ".join(said))
     return measured
 
 
@@ -60,8 +65,8 @@ def strip_blocks(report: GradientReport) -> list[StripBlock]:
     ]
 
 
-def _controls(checkpoint: Checkpoint, measured: Sequence[Measurement]) -> bool:
-    """Whether weight gradients are shown relative to their weights."""
+def _controls(checkpoint: Checkpoint, measured: Sequence[Measurement]) -> str:
+    """What is shown of the layers' weights: their gradient, that relative to them, or what one step would change."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         shown = st.segmented_control(
             t("gradients.weights"),
@@ -82,18 +87,18 @@ def _controls(checkpoint: Checkpoint, measured: Sequence[Measurement]) -> bool:
             key="gradient_norms_csv",
             on_click="ignore",
         )
-    return bool(shown == "relative")
+    return str(shown)
 
 
 def _x_title(blocks: Sequence[StripBlock]) -> str:
     return t("blocks.block_axis") if blocks else t("gradients.layer_axis")
 
 
-def _rows(measured: Sequence[Measurement], initial: Measurement | None, relative: bool) -> list[NormRow]:
+def _rows(measured: Sequence[Measurement], initial: Measurement | None, weights: str) -> list[NormRow]:
     """At block inputs and at weights; the chosen network before training, where it is not chosen itself, behind both."""
     behind = [] if initial is None else [initial]
-    title = t("gradients.weight_row_relative" if relative else "gradients.weight_row")
-    lines = [*(_layer_line(one, relative, reference=True) for one in behind), *(_layer_line(one, relative) for one in measured)]
+    title = t(WEIGHT_ROWS[weights])
+    lines = [*(_layer_line(one, weights, reference=True) for one in behind), *(_layer_line(one, weights) for one in measured)]
     rows = [NormRow(title=title, lines=lines)]
     if not any(one.report.blocks for one in measured):
         return rows
@@ -113,21 +118,23 @@ def _block_line(one: Measurement, *, reference: bool = False) -> NormLine:
     )
 
 
-def _layer_line(one: Measurement, relative: bool, *, reference: bool = False) -> NormLine:
+def _layer_line(one: Measurement, weights: str, *, reference: bool = False) -> NormLine:
     names = [layer.name for layer in one.report.layers]
     return NormLine(
         name=t("blocks.initial") if reference else one.member.label,
         style=network_style(one.member.model_name),
         x=layer_places(names, [block.name for block in one.report.blocks]),
-        y=[weight_size(layer, relative) for layer in one.report.layers],
+        y=[weight_size(layer, weights) for layer in one.report.layers],
         texts=names,
         reference=reference,
     )
 
 
-def weight_size(layer: LayerGradient, relative: bool) -> float:
-    if not relative:
+def weight_size(layer: LayerGradient, weights: str) -> float:
+    if weights == "absolute":
         return layer.weight_grad_norm
+    if weights == "update":
+        return layer.update_ratio or 0.0
     return layer.weight_grad_norm / layer.weight_norm if layer.weight_norm else 0.0
 
 
@@ -138,7 +145,14 @@ def _csv(measured: Sequence[Measurement]) -> bytes:
         same = {"network": member.model_name, "checkpoint": member.checkpoint.name, "weights": member.origin, "mode": report.mode}
         rows += [{**same, "kind": "block input", "name": b.name, "gradient_norm": b.input_grad_norm} for b in report.blocks]
         rows += [
-            {**same, "kind": "weights", "name": layer.name, "gradient_norm": layer.weight_grad_norm, "weight_norm": layer.weight_norm}
+            {
+                **same,
+                "kind": "weights",
+                "name": layer.name,
+                "gradient_norm": layer.weight_grad_norm,
+                "weight_norm": layer.weight_norm,
+                "update_ratio": layer.update_ratio,
+            }
             for layer in report.layers
         ]
     return pd.DataFrame(rows).to_csv(index=False).encode()

@@ -43,9 +43,13 @@ def test_it_is_measure_gradients(checkpoint: Callable[..., Path], capsys: pytest
     file = checkpoint(model)
     found = call(capsys, file, "--count", 12, "--seed", 4, "--mode", mode)
     chosen = SPLIT.take(some_images(len(SPLIT), 12, 4))
+    opened = find_checkpoint(str(file))
     expected = measure_gradients(
-        load_model(find_checkpoint(str(file))), normalize(chosen.images, SPEC), chosen.labels, training=mode == "train"
+        load_model(opened), normalize(chosen.images, SPEC), chosen.labels, training=mode == "train", train=opened.config.train
     )
+    assert (found["optimizer"], found["learning_rate"]) == ("sgd", 0.1)
+    half = call(capsys, file, "--count", 12, "--seed", 4, "--mode", mode, "--learning-rate", 0.05)
+    assert half["layers"][0]["update_ratio"] == pytest.approx(found["layers"][0]["update_ratio"] / 2)
     assert (found["mode"], found["split"], found["count"], found["seed"], found["loss"]) == (mode, "test", 12, 4, expected.loss)
     assert found["layers"] == [asdict(layer) for layer in expected.layers]
     assert found["blocks"] == [asdict(block) for block in expected.blocks]
@@ -68,7 +72,7 @@ def test_before_training(checkpoint: Callable[..., Path], capsys: pytest.Capture
 def test_tables_for_people(checkpoint: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["gradients", str(checkpoint("resnet8")), "--count", "4", "--split", "train"]) == 0
     output = capsys.readouterr()
-    assert output.out.splitlines()[0].split() == ["name", "weight_grad_norm", "weight_norm"]
+    assert output.out.splitlines()[0].split() == ["name", "weight_grad_norm", "weight_norm", "update_ratio"]
     assert "stages.2.0" in output.out
     assert "first block / last block = 10^" in output.err
     assert "4 train images, eval mode" in output.err
