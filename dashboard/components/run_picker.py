@@ -1,7 +1,8 @@
 """Which network: the shipped ones first, then every run that has weights. One choice for all pages, kept in the link."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import streamlit as st
 
@@ -137,8 +138,11 @@ def _first_whole(names: Sequence[str]) -> tuple[Checkpoint | None, UserError | N
 
 
 def _choices(need: _Need) -> list[_Choice]:
+    """No two have one label: a select box tells them apart by it."""
     found = [choice for name in shipped_names() if (choice := _shipped(name, need))]
-    return found + [choice for run in store().runs() if (choice := _of_run(run, need))]
+    found += [choice for run in store().runs() if (choice := _of_run(run, need))]
+    counts = Counter(choice.label for choice in found)
+    return [replace(choice, label=f"{choice.label} · {choice.name}") if counts[choice.label] > 1 else choice for choice in found]
 
 
 def _shipped(name: str, need: _Need) -> _Choice | None:
