@@ -10,7 +10,7 @@ from torch import nn
 from resnet_core.config import ModelConfig
 from resnet_core.data.spec import DataSpec
 from resnet_core.errors import UserError, nearest
-from resnet_core.models.entry import RELU_INTO_POOL, Capabilities, ModelEntry, is_small
+from resnet_core.models.entry import GROUP_NORM, MAX_POOL, Capabilities, ModelEntry, is_small
 from resnet_core.models.initialization import initialize
 from resnet_core.models.resnet import ResNet, ResNetPlan
 from resnet_core.models.timm_zoo import TIMM
@@ -76,7 +76,7 @@ def _resnet_capabilities(config: ModelConfig, spec: DataSpec) -> Capabilities:
         has_blocks=True,
         has_shortcuts=not plan.plain,
         gradcam_layers=stages,
-        deeplift_obstacle=RELU_INTO_POOL if plan.imagenet_stem and plan.version == "v1" else "",
+        deeplift_obstacle=MAX_POOL if plan.imagenet_stem else GROUP_NORM if plan.norm == "group" else "",
         family=entry.family,
         source=entry.source,
     )

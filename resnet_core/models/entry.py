@@ -10,13 +10,14 @@ from resnet_core.data.spec import DataSpec
 
 SMALL_IMAGE = 64  # sides up to this keep their resolution in an automatic stem
 
-# Why DeepLift's attributions would not add up to the difference they explain. Captum 0.9 multiplies slopes module by module, so every
-# non-linearity must be a module of a kind that it knows, used once.
-RELU_INTO_POOL = "relu_into_pool"  # a ReLU (or what follows it) runs straight into a max pooling, where its rule is wrong
+# Why DeepLift's attributions would not add up to the difference that they explain: Captum 0.9 multiplies slopes module by module, so every
+# non-linearity must be a module of a kind that it knows, used once, and its rule for max pooling is right for constant baselines only.
+MAX_POOL = "max_pool"
+GROUP_NORM = "group_norm"  # divides by what it computed from the same image
 OTHER_ACTIVATION = "other_activation"  # ReLU6, SiLU, Hardswish, GELU: taken as if they were straight lines
 ATTENTION = "attention"  # products of activations with activations
 GATE = "gate"  # the same: squeeze-and-excitation multiplies channels by what it computed from them
-DEEPLIFT_OBSTACLES = (RELU_INTO_POOL, OTHER_ACTIVATION, ATTENTION, GATE)
+DEEPLIFT_OBSTACLES = (MAX_POOL, GROUP_NORM, OTHER_ACTIVATION, ATTENTION, GATE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from resnet_core.errors import UserError
 from resnet_core.models.adapting import change_conv, leave_out
-from resnet_core.models.entry import ATTENTION, GATE, RELU_INTO_POOL, ModelEntry
+from resnet_core.models.entry import ATTENTION, GATE, MAX_POOL, ModelEntry
 from resnet_core.models.zoo import Build, Place, entry
 
 LONGEST_WAVE = 10_000.0  # of the slowest wave in the positions of MoCo v3, as in Vaswani et al. 2017
@@ -107,8 +107,8 @@ TIMM: tuple[ModelEntry, ...] = (
         164,
         _inception_resnet,
         source="Szegedy et al. 2016, arXiv:1602.07261",
-        small=Place(smallest=21, obstacle=RELU_INTO_POOL),
-        original=Place(smallest=75, obstacle=RELU_INTO_POOL),
+        small=Place(smallest=21, obstacle=MAX_POOL),
+        original=Place(smallest=75, obstacle=MAX_POOL),
         gradcam=("repeat", "repeat_1", "conv2d_7b"),
         extra="timm",
     ),
