@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 import typer
 
+from resnet_core.commands.attribute import attribute
+from resnet_core.commands.attribute_many import attribute_many
 from resnet_core.commands.bench import bench
 from resnet_core.commands.cka import cka
 from resnet_core.commands.compare import compare
@@ -56,6 +58,8 @@ app.command()(gradients)
 app.command()(probe)
 app.command()(paths)
 app.command()(shatter)
+app.command()(attribute)
+app.command("attribute-many")(attribute_many)
 app.command()(compare)
 app.command()(cka)
 app.command()(predict)

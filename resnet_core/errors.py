@@ -28,7 +28,6 @@ MESSAGES: dict[str, str] = {
     "pair_classes": "{name} tells {have} apart, {other} {need}; compare networks for the same classes.",
     "too_few_for_cka": "CKA needs at least {need} images, got {count}; take more.",
     "checkpoint_no_weights": "Run {run} has no finished epoch yet, so there are no weights to open; wait for its first epoch.",
-    "weights_differ": "The weights of {name} do not fit {model} on {dataset}; start from a checkpoint of the same network and as many classes.",
     "data_missing": "The data set {name} is not in {path}; fetch it with 'python -m resnet_core data fetch {name}' or set RESNET_DATA.",
     "data_download_failed": "The data set {name} could not be downloaded ({reason}); check the network or put its files into {path}.",
     "data_damaged": "The data set {name} in {path} cannot be read ({reason}); delete the folder and fetch it again.",
@@ -39,6 +38,7 @@ MESSAGES: dict[str, str] = {
     "image_unreadable": "The image {path} cannot be read ({reason}); replace or remove it.",
     "image_too_large": "The image {path} has {width} x {height} pixels, the limit is {limit}; scale it down first.",
     "no_ink": "The image {path} shows no writing; draw or photograph a digit that stands out from its paper.",
+    "no_sketches": "There are no sketches of your own yet; draw some on the Sketch page and keep them with their digit.",
     "test_only": "The data set {name} is for testing only; choose its test split, or train on another data set.",
     "strokes_unreadable": "The pen strokes in {path} cannot be read ({reason}); give a UNIPEN file of digits, plain or gzipped.",
     "strokes_only": "{field} is for pen strokes, not for the data set {dataset}; choose --dataset pen-strokes:PATH.",
@@ -60,6 +60,7 @@ MESSAGES: dict[str, str] = {
     "method_relu_into_pooling": "{method} is wrong where a ReLU runs straight into a max pooling, as it does in {name}; choose another method.",
     "method_needs_maps": "{method} needs layers whose output still has places, and {name} has none; choose another method.",
     "method_needs_blocks": "{method} needs residual blocks or their plain twins, and {name} has none; choose another method.",
+    "maps_differ_in_size": "{name} takes images of {have} px, {other} of {need} px, so their maps cannot be laid over each other; choose networks for one size.",
     "device_missing": "The device {value!r} is not available on this machine; choose {choices}.",
     "store_newer": "The run store {path} was written by a newer version (schema {found}, this one knows {known}); update Residual Lens.",
     "store_damaged": "The run store {path} cannot be read ({reason}); move it away and restart, runs keep their folders.",
@@ -88,6 +89,8 @@ MESSAGES: dict[str, str] = {
 
 # What a person should know although nothing went wrong for good.
 NOTES: dict[str, str] = {
+    "started_from": "Started from {name}: {kept} of {total} tensors kept; drawn afresh, since their shapes differ: {fresh}.",
+    "started_from_all": "Started from {name}: all {total} tensors kept.",
     "resume_older": "The newest resume state was damaged ({reason}); the one before it was used, so a few steps were trained again.",
     "state_not_saved": "The resume state could not be saved ({reason}); the training goes on and tries again.",
     "early_stopped": "Stopped after {epochs} epochs without a better validation accuracy; the best epoch's weights are the result.",

@@ -151,6 +151,11 @@ def _deep_lift_shap(q: Question) -> dict[str, Call]:
 
 def _occlusion(q: Question) -> dict[str, Call]:
     window, stride, channels = q.settings.window, q.settings.stride, q.inputs.shape[1]
+    smallest = min(q.inputs.shape[-2:])
+    if window > smallest:
+        raise UserError("out_of_range", field="window", value=window, range=f"at most {smallest}, the image's smaller side")
+    if stride > window:
+        raise UserError("out_of_range", field="stride", value=stride, range=f"at most {window}, the window")
     arguments = {
         "sliding_window_shapes": (channels, window, window), "strides": (channels, stride, stride),
         "baselines": q.baseline(), "perturbations_per_eval": q.perturbed,
