@@ -41,12 +41,18 @@ def find_lr(
     if least >= most:
         raise UserError("out_of_range", field="high", value=most, range=f"at least {least:g}")
     progress, tried = Progress(), []
-    for step in _steps(config, least, most, steps):
-        tried.append(step)
-        progress.show(f"step {step.step} of {steps}  rate {step.learning_rate:.2e}  loss {step.loss:.4f}")
+    try:
+        for step in _steps(config, least, most, steps):
+            tried.append(step)
+            progress.show(f"step {step.step} of {steps}  rate {step.learning_rate:.2e}  loss {step.loss:.4f}")
+            if events:
+                write_json({"event": "step", **vars(step)}, line=True)
+    except UserError as error:
         if events:
-            write_json({"event": "step", **vars(step)}, line=True)
-    progress.end()
+            write_json({"event": "error", "code": error.code, "values": error.values}, line=True)
+        raise
+    finally:
+        progress.end()
     found = finding(tried)
     if events:
         write_json({"event": "end", "suggestion": found.suggestion, "exploded": found.exploded}, line=True)
@@ -67,6 +73,7 @@ def _steps(config: "RunConfig", low: float, high: float, steps: int) -> "Iterato
     from resnet_core.models import build_model
     from resnet_core.runs.process import step_back
     from resnet_core.runs.queue import check
+    from resnet_core.runs.transfer import start_weights
     from resnet_core.training import pick_device
     from resnet_core.training.device import FORMATS, plan_compute
     from resnet_core.training.finder import sweep, training_batches
@@ -80,6 +87,9 @@ def _steps(config: "RunConfig", low: float, high: float, steps: int) -> "Iterato
         step_back(int(os.environ["RESNET_NICE"]))
     splits = load_splits(config.data, device=device)
     network = build_model(config.model, splits.spec, seed=train.seed, device=device)
+    found = start_weights(config, splits.spec)
+    if found is not None:
+        network.load_state_dict(found.weights)
     if train.freeze_epochs > 0:
         freeze_all_but_head(network)
     images, labels = splits.train.images[: train.batch_size], splits.train.labels[: train.batch_size]

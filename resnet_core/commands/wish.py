@@ -38,9 +38,14 @@ def wished(preset: str | None, recipe: Path | None, settings: Mapping[str, Any])
 
 
 def opened(config: "RunConfig") -> "DataSpec":
-    """What the data are, an image folder read with progress; settings that make no sense for them are warned about on stderr."""
+    """What the data are, an image folder read with progress; settings that make no sense for them are warned about on stderr.
+
+    Weights to start from are looked at too, and published ones fetched.
+    """
     from resnet_core.data import data_root, open_source
     from resnet_core.fitness import WARNINGS, warnings_for
+    from resnet_core.models.pretrained import pretrained_state
+    from resnet_core.runs.transfer import PRETRAINED, plan_start
 
     progress = Progress()
 
@@ -53,4 +58,8 @@ def opened(config: "RunConfig") -> "DataSpec":
         progress.end()
     for code in warnings_for(config, spec):
         say(f"Warning: {WARNINGS[code]}")
+    if config.train.start_from is not None:
+        plan_start(config, spec)
+        if config.train.start_from == PRETRAINED:
+            pretrained_state(config.model, spec)  # fetched now, where a person sees what is wrong with it
     return spec

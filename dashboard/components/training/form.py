@@ -10,12 +10,16 @@ import torch
 from dashboard.charts.curves import sparkline
 from dashboard.components.downloads import offer_download
 from dashboard.components.formats import duration
+from dashboard.components.training.finder import rate_finder
+from dashboard.components.training.pictures import augmented_pictures
 from dashboard.components.training.recipe import recipe_changes, recipe_choice
+from dashboard.components.training.transfer import start_choice, transfer_words
 from dashboard.forms import setting_widget, settings_form
 from dashboard.i18n import error_text, t
 from dashboard.loading import store
 from resnet_core.config import PARTS, ModelConfig, RunConfig, TrainConfig
 from resnet_core.data import DATASETS, DataSpec, data_root, dataset_status, get_dataset, load_spec, training_images
+from resnet_core.data.sketches import ALONE, TOGETHER, sketches
 from resnet_core.errors import UserError
 from resnet_core.fitness import warnings_for
 from resnet_core.models import count_parameters, fitting, get_entry, model_names, twin_name
@@ -27,11 +31,13 @@ GIGABYTE = 2**30
 MOST_STEPS = 2000  # of a schedule's curve: more cannot be seen
 FIRST_CHOICE = ("resnet20", "plain20")
 SHOWN = ("epochs", "batch_size", "optimizer", "learning_rate", "schedule", "seed")  # the rest is behind "more settings"
+TRANSFER = ("freeze_epochs", "unfreeze_learning_rate", "freeze_statistics")
 GROUPS = {
     "data": ("valid_fraction", "train_limit", "image_size", "split_seed"),
     "model": tuple(name for name in PARTS["model"].settings() if name != "model"),
     "augment": tuple(PARTS["augment"].settings()),
-    "train": tuple(name for name in PARTS["train"].settings() if name not in (*SHOWN, "device")),
+    "transfer": TRANSFER,
+    "train": tuple(name for name in PARTS["train"].settings() if name not in (*SHOWN, *TRANSFER, "device", "start_from")),
 }
 
 
@@ -54,6 +60,8 @@ def training_form() -> Wish:
     with st.popover(t("train.more"), icon=":material/tune:", width="stretch"):
         for group, names in GROUPS.items():
             st.markdown(f"**{t(f'train.group_{group}')}**")
+            if group == "transfer":
+                values["start_from"] = start_choice()
             values |= settings_form(names, "train", {}, columns=3)
     if not models:
         st.caption(t("train.no_network"))
@@ -66,6 +74,8 @@ def training_form() -> Wish:
             offer_download(dataset, get_dataset(dataset).download_bytes)
             return Wish(configs=())
         _costs(configs)
+        rate_finder(configs[0])
+        augmented_pictures(configs[0])
     except UserError as error:
         st.error(error_text(error), icon=":material/error:")
         return Wish(configs=())
@@ -95,7 +105,7 @@ def _use_processes(count: int) -> None:
 
 def _dataset_choice() -> str:
     present = {status.name: status.present for status in dataset_status() if status.train}
-    options = [*present, FOLDER]
+    options = [*present, *((TOGETHER, ALONE) if sketches() else ()), FOLDER]
 
     def label(name: str) -> str:
         return name if present.get(name, True) else t("train.dataset_absent", name=name)
@@ -161,7 +171,7 @@ def _costs(configs: tuple[RunConfig, ...]) -> None:
     if all(speeds):
         seconds = sum(images * first.train.epochs / speed for speed in speeds if speed)
         lines.append(t("train.cost_time", time=duration(seconds)))
-    st.caption("  \n".join(lines))
+    st.caption("  \n".join([*lines, *transfer_words(configs, spec)]))
     for code in dict.fromkeys(code for config in configs for code in warnings_for(config, spec)):
         st.warning(t(f"warning.{code}"), icon=":material/warning:")
     curve = _schedule(first.train, min(per_epoch, max(MOST_STEPS // first.train.epochs, 1)))

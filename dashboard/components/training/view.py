@@ -12,6 +12,7 @@ from dashboard.components.formats import duration, number, percent
 from dashboard.components.home.shipped_curves import show_shipped_curves
 from dashboard.components.runs.words import display_names, show_error, status_badge
 from dashboard.components.training.data import steps_of
+from dashboard.components.training.waiting import waiting_runs
 from dashboard.i18n import message_text, t
 from dashboard.loading import store
 from dashboard.state import select
@@ -31,7 +32,7 @@ def training_view() -> None:
         _nothing_yet()
         return
     if st.session_state.get(WATCHED) not in experiments:
-        st.session_state[WATCHED] = next((key for key, members in experiments.items() if _is_going_on(members)), next(iter(experiments)))
+        st.session_state[WATCHED] = _most_telling(experiments)
     st.selectbox(
         t("train.watch"), list(experiments), format_func=lambda key: _title(experiments[key]), key=WATCHED, persist_state="session"
     )
@@ -42,7 +43,9 @@ def training_view() -> None:
     def panel() -> None:
         with guarded():
             dispatch(store())  # a worker that was killed could not start the next run
-            now = [run for run in store().runs() if run.run in watched]
+            everyone = store().runs()
+            waiting_runs(everyone)
+            now = [run for run in everyone if run.run in watched]
             _show(sorted(now, key=lambda run: run.created))
             if going_on and not any(run.status in WAITING for run in store().runs()):
                 st.rerun()
@@ -56,6 +59,13 @@ def _experiments(runs: Sequence[Run]) -> dict[str, list[Run]]:
     for run in runs:
         found.setdefault(run.pair or run.run, []).append(run)
     return found
+
+
+def _most_telling(experiments: dict[str, list[Run]]) -> str:
+    """The experiment that trains, else the newest one that waits, else the newest."""
+    trains = (key for key, members in experiments.items() if any(run.is_active for run in members))
+    waits = (key for key, members in experiments.items() if _is_going_on(members))
+    return next(trains, None) or next(waits, None) or next(iter(experiments))
 
 
 def _is_going_on(members: Sequence[Run]) -> bool:
@@ -137,6 +147,10 @@ def _progress(run: Run) -> None:
     share = min(run.step / total, 1.0) if total else 0.0
     with st.container(key="train_progress"):
         st.progress(share, text=_progress_text(run, total))
+        parameters, frozen = run.facts.get("parameters"), run.epoch < run.config.train.freeze_epochs
+        if parameters and run.config.train.freeze_epochs > 0:
+            trainable = run.facts["trainable"] if frozen else parameters
+            st.caption(t("train.trains", trainable=f"{trainable:,}", parameters=f"{parameters:,}"))
 
 
 def _progress_text(run: Run, total: int) -> str:

@@ -1,0 +1,42 @@
+"""Who waits for which device, in order; a waiting run can be moved and taken out."""
+
+from itertools import groupby
+
+import streamlit as st
+
+from dashboard.i18n import t
+from dashboard.loading import store
+from resnet_core.runs import Run
+
+
+def waiting_runs(runs: tuple[Run, ...]) -> None:
+    """Nothing where nobody waits."""
+    queued = sorted((run for run in runs if run.status == "queued"), key=lambda run: (run.device, run.position or 0))
+    if not queued:
+        return
+    with st.container(border=True, key="train_waiting"):
+        for device, group in groupby(queued, key=lambda run: run.device):
+            members = list(group)
+            busy = next((run for run in runs if run.is_active and run.device == device), None)
+            title = (
+                t("waiting.behind", device=device.upper(), name=busy.name)
+                if busy is not None
+                else t("waiting.title", device=device.upper())
+            )
+            st.caption(title)
+            for place, run in enumerate(members):
+                _row(run, first=place == 0, last=place == len(members) - 1)
+
+
+def _row(run: Run, *, first: bool, last: bool) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(t("waiting.row", position=run.position, name=run.name, network=run.model_name, dataset=run.dataset), width="stretch")
+        up = st.button(":material/arrow_upward:", key=f"train_up_{run.run}", help=t("waiting.up"), disabled=first)
+        down = st.button(":material/arrow_downward:", key=f"train_down_{run.run}", help=t("waiting.down"), disabled=last)
+        out = st.button(":material/close:", key=f"train_out_{run.run}", help=t("waiting.out"))
+    if up or down:
+        store().move(run.run, -1 if up else 1)
+    if out:
+        store().send(run.run, "stop")
+    if up or down or out:
+        st.rerun(scope="fragment")
