@@ -62,7 +62,9 @@ class Drawing:
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """64×56×56: channels, height, width."""
+    """64×56×56: channels, height, width, also of maps that carry their channels last (Swin); 197×768: tokens, features."""
+    if len(shape) == 3 and shape[0] == shape[1] != shape[2]:
+        shape = (shape[2], shape[0], shape[1])
     return "×".join(str(size) for size in shape)
 
 

@@ -31,7 +31,7 @@ class SizeWords:
     family: str
 
 
-def depth_chart(rows: Sequence[SizeRow], field: str, words: SizeWords, *, legend: bool = True, height: int = 250) -> alt.LayerChart:
+def depth_chart(rows: Sequence[SizeRow], field: str, words: SizeWords, *, legend: bool = True, height: int = 260) -> alt.LayerChart:
     """`field` is "parameters" or "macs", on a logarithmic scale; a family's networks are joined by a line. The chosen one is named."""
     data = pd.DataFrame([vars(row) for row in rows])
     families = list(dict.fromkeys(row.family for row in rows))
@@ -62,7 +62,7 @@ def depth_chart(rows: Sequence[SizeRow], field: str, words: SizeWords, *, legend
     place = {"x": alt.X("depth:Q"), "y": alt.Y(f"{field}:Q")}
     ring = chosen.mark_point(size=190, strokeWidth=2.5, color=SELECTED, filled=False).encode(**place)
     name = chosen.mark_text(dy=-15, color=SELECTED, fontWeight="bold").encode(**place, text="name:N")
-    return alt.layer(lines, points, ring, name).properties(height=height)
+    return alt.layer(lines, points, ring, name).properties(height=height + (110 if legend else 0))  # the legend's rows take of it
 
 
 def linear_chart(rows: Sequence[SizeRow], words: SizeWords) -> alt.LayerChart:

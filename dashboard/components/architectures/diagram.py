@@ -46,8 +46,20 @@ def diagram_view(subject: Subject, beside: Subject | None) -> ModelDescription |
             marked = differing(own.parts, other.parts)
             _overview(one, own, block, key=f"diagram_{place}", fold=fold, width=600, differs=marked, name=name)
             _open_block(own, block, key=f"diagram_block_{place}")
-    st.caption(t("architectures.read_two"))
+    st.caption(f"{_compared(first, second)} {t('architectures.read_two')}")
     return first
+
+
+def _compared(first: ModelDescription, second: ModelDescription) -> str:
+    return t(
+        "architectures.compared",
+        first=network_label(first.model),
+        second=network_label(second.model),
+        parameters=f"{second.parameters / first.parameters:.2f}",
+        macs=f"{second.macs / first.macs:.2f}",
+        count=len(differing(first.parts, second.parts)),
+        others=len(differing(second.parts, first.parts)),
+    )
 
 
 def _read(subject: Subject) -> ModelDescription | None:
@@ -114,13 +126,15 @@ def _choose(name: str, block: str) -> None:
 
 
 def _chosen(found: ModelDescription, name: str) -> Block:
-    """The one clicked on, or the selection's, or the first that changes its shape."""
+    """The one clicked on, or the selection's, or the first whose shortcut changes the shape."""
     blocks = {block.name: block for part in found.parts for block in part.blocks}
     for asked in (st.session_state.get(name), selection().block):
         if asked in blocks:
             return blocks[asked]
-    stages = [block for part in found.parts if part.role == "stage" for block in part.blocks]
-    return next((block for block in stages if block.input_shape != block.output_shape), (stages or list(blocks.values()))[0])
+    added = [block for block in blocks.values() if block.shortcut]
+    changing = [block for block in added if block.input_shape != block.output_shape]
+    staged = [block for part in found.parts if part.role == "stage" for block in part.blocks]
+    return next(iter(changing or added or staged or blocks.values()))
 
 
 def _open_block(found: ModelDescription, block: Block, *, key: str) -> None:

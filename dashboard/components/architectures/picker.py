@@ -113,14 +113,21 @@ def _network(parameter: str, label: str, extra: tuple[str, ...]) -> str:
     )
 
 
-def _settings(model: str) -> dict[str, object]:
+def _is_known(model: str) -> bool:
     try:
-        known = get_entry(model).settings
+        get_entry(model)
     except UserError:
+        return False
+    return True
+
+
+def _settings(model: str) -> dict[str, object]:
+    if not _is_known(model):
         return {}
+    known = get_entry(model).settings
     found = {name: setting_widget(name, f"architecture_{name}") for name in SETTINGS if name in known}
-    if not found:
-        st.caption(t("architectures.no_settings", network=network_label(model)))
+    said = "architectures.settings_read" if found else "architectures.no_settings"
+    st.caption(t(said, network=network_label(model)))
     return found
 
 
@@ -147,7 +154,13 @@ def _subject(model: str, settings: dict[str, object], images: str, side: int | N
 
 
 def _train_button(model: str, settings: dict[str, object]) -> None:
-    if st.button(t("architectures.train"), icon=":material/model_training:", key="architecture_train", help=t("architectures.train_help")):
+    if st.button(
+        t("architectures.train"),
+        icon=SCREENS["train"].icon,
+        key="architecture_train",
+        help=t("architectures.train_help"),
+        disabled=not _is_known(model),
+    ):
         st.session_state["train_models"] = [model]
         for name, value in settings.items():
             st.session_state[f"train_{name}"] = value
