@@ -6,9 +6,7 @@ images of its batch; they wait for each other, since Captum draws from the proce
 """
 
 import contextlib
-import copy
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnet_core.attribution.baselines import baseline_of
+from resnet_core.attribution.borrowing import borrowed
 from resnet_core.attribution.captum_door import captum
 from resnet_core.attribution.methods import INPUT, Call, Method, Passes, Question, get_method, place_of_map, total_of
 from resnet_core.attribution.settings import Baselined, IntegratedGradientsSettings
@@ -170,21 +169,6 @@ def cost_of(method: Method, settings: Any, spec: DataSpec, traits: Traits) -> Pa
     once = method.cost(settings, spec, traits)
     copies = settings.smooth or 1
     return Passes(forward=1 + copies * once.forward, backward=copies * once.backward)
-
-
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")  # torch has no public way to leave them out
-
-
-def borrowed(model: nn.Module) -> nn.Module:
-    """A copy in eval mode that shares weights and buffers, with modules of its own and nobody's hooks: what others record with theirs are
-    their passes and not ours. What works in place no longer does, so that every activation can be asked for its gradient."""
-    kept: dict[int, Any] = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    kept |= {id(getattr(module, name)): OrderedDict() for module in model.modules() for name in HOOKS}
-    own = copy.deepcopy(model, kept).eval()
-    for module in own.modules():
-        if getattr(module, "inplace", False):
-            module.inplace = False  # type: ignore[assignment]
-    return own
 
 
 @torch.no_grad()

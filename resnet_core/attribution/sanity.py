@@ -73,7 +73,7 @@ def sanity_cost(method: Method, settings: Any, spec: DataSpec, traits: Traits, *
     """Passes for one of so many images."""
     once = cost_of(method, settings, spec, traits)
     settling = math.ceil(parts * settled_on / images)
-    return Passes(forward=(1 + parts) * once.forward + settling, backward=(1 + parts) * once.backward)
+    return Passes(forward=(1 + parts) * (once.forward - 1) + settling, backward=(1 + parts) * once.backward)
 
 
 def check_randomised(

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from resnet_core.attribution.borrowing import borrowed
 from resnet_core.data.spec import DataSpec
 from resnet_core.models import block_places
 
@@ -77,7 +78,8 @@ class _Functions(TorchFunctionMode):
 
 @torch.no_grad()
 def traits_of(model: nn.Module, spec: DataSpec) -> Traits:
-    """Of a network in eval mode; one forward pass of a black image."""
+    """Of a network in eval mode, which is left as found: one forward pass of a black image through a copy."""
+    model = borrowed(model)
     leaves = {name: module for name, module in model.named_modules() if not any(True for _ in module.children())}
     seen = _Seen()
     device = next(model.parameters()).device
