@@ -15,6 +15,7 @@ from resnet_core.data.mnist_mini import read_mnist_mini
 from resnet_core.data.places import PLACED, placed
 from resnet_core.data.places import display_name as display_name_unlike
 from resnet_core.data.samples import CIFAR10_JPG, FASHION_MNIST, Sample, read_sample
+from resnet_core.data.sketches import ALONE, TOGETHER
 from resnet_core.data.source import Part, Progress, Source, resized, resized_spec
 from resnet_core.data.spec import DataSpec, Split, Splits
 from resnet_core.data.splits import split_indices
@@ -153,8 +154,8 @@ _SAMPLES = (
 DATASETS: dict[str, DatasetEntry] = {entry.spec.name: entry for entry in (*_ENTRIES, *_SAMPLES)}
 
 
-SAME_TESTS = {"mnist": "mnist-mini", "sketch-digits": "mnist-mini"}  # data sets (or kinds) with another one's test images, in its order
-STAND_INS = {**SAME_TESTS, **{sample.whole: sample.name for sample in (FASHION_MNIST, CIFAR10_JPG)}}
+SAME_TESTS = {"mnist": "mnist-mini", "sketch-digits": "mnist-mini", TOGETHER: "mnist-mini"}  # data sets (or kinds) with another one's test images, in its order
+STAND_INS = {**SAME_TESTS, ALONE: "mnist-mini", **{sample.whole: sample.name for sample in (FASHION_MNIST, CIFAR10_JPG)}}
 
 
 def stand_in(dataset: str) -> str | None:

@@ -43,7 +43,7 @@ def prepare_photo(source: bytes | Path | str | Image.Image, name: str | None = N
         SketchStep(name="ink", image=shown(found.ink), values={"contrast": found.contrast, "removed": found.removed}),
     )
     sketch = prepare_sketch(found.ink)
-    return PreparedSketch(image=sketch.image, empty=sketch.empty, steps=(*steps, *sketch.steps))
+    return PreparedSketch(image=sketch.image, ink=sketch.ink, empty=sketch.empty, steps=(*steps, *sketch.steps))
 
 
 def _opened(source: bytes | Path | str | Image.Image, name: str | None) -> tuple[Image.Image, int, int]:

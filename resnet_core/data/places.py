@@ -1,4 +1,4 @@
-"""Data sets whose name holds a place: image-folder:PATH, pen-strokes:PATH and sketch-digits:PATH."""
+"""Data sets whose name holds a place (image-folder:PATH, pen-strokes:PATH, sketch-digits:PATH) or stands for one (a person's sketches)."""
 
 import re
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from pathlib import Path
 from resnet_core.data.image_folder import open_image_folder
 from resnet_core.data.pen_strokes import open_pen_strokes
 from resnet_core.data.sketch_training import open_sketch_digits
+from resnet_core.data.sketches import ALONE, TOGETHER, open_sketches, sketches_folder
 from resnet_core.data.source import Progress, Source
 
 Opener = Callable[[str, Path, Path, int | None, Progress | None], Source]
@@ -19,12 +20,13 @@ TELLS_NOTHING = frozenset({"data", "dataset", "datasets", "folder", "image", "im
 
 @dataclass(frozen=True, kw_only=True)
 class PlacedKind:
-    """`form` is how its names are written; only a `trainable` one has training images."""
+    """`form` is how its names are written; only a `trainable` one has training images. `home` is where one lies whose name holds no place."""
 
     form: str
     help: str
     trainable: bool
     open: Opener
+    home: Callable[[], Path] | None = None
 
 
 PLACED: dict[str, PlacedKind] = {
@@ -46,21 +48,36 @@ PLACED: dict[str, PlacedKind] = {
         trainable=True,
         open=lambda name, place, root, size, progress: open_sketch_digits(name, place, root=root, size=size, progress=progress),
     ),
+    ALONE: PlacedKind(
+        form=ALONE,
+        help="your own sketches, kept on the Sketch page",
+        trainable=True,
+        open=lambda name, place, root, size, progress: open_sketches(name, place, size=size),
+        home=sketches_folder,
+    ),
+    TOGETHER: PlacedKind(
+        form=TOGETHER,
+        help="mnist-mini and your own sketches, these repeated up to a tenth of the training images; tested on MNIST's test images",
+        trainable=True,
+        open=lambda name, place, root, size, progress: open_sketches(name, place, size=size),
+        home=sketches_folder,
+    ),
 }
 
 
 def placed(name: str) -> tuple[PlacedKind, Path] | None:
     """The kind and the place of a name that has one, ~ being the home folder; None for every other name."""
     kind, _, place = name.partition(":")
-    if kind not in PLACED or not place:
+    found = PLACED.get(kind)
+    if found is None or bool(place) == (found.home is not None):
         return None
-    return PLACED[kind], Path(place).expanduser()
+    return found, found.home() if found.home else Path(place).expanduser()
 
 
 def display_name(dataset: str, known: frozenset[str] = frozenset()) -> str:
     """What people read: the folder's or file's own name where it tells something and is not one of `known`, else the whole name."""
     found = placed(dataset)
-    if found is None:
+    if found is None or found[0].home is not None:
         return dataset
     _, place = found
     own = place.name.removesuffix(".gz").removesuffix(".unipen")

@@ -41,9 +41,10 @@ class SketchStep:
 
 @dataclass(frozen=True, kw_only=True)
 class PreparedSketch:
-    """`image` (28, 28) uint8 is what a network gets, all 0 when `empty`; `steps` tell how it came about."""
+    """`image` (28, 28) uint8 is what a network gets, all 0 when `empty`; `ink` what it was made from; `steps` tell how it came about."""
 
     image: Pixels
+    ink: Pixels
     empty: bool
     steps: tuple[SketchStep, ...]
 
@@ -54,7 +55,7 @@ def prepare_sketch(canvas: Pixels) -> PreparedSketch:
     height, width = ink.shape
     drawn = SketchStep(name="drawn", image=shown(ink), values={"width": width, "height": height})
     if ink.max(initial=0) < VISIBLE:
-        return PreparedSketch(image=np.zeros((SIDE, SIDE), np.uint8), empty=True, steps=(drawn,))
+        return PreparedSketch(image=np.zeros((SIDE, SIDE), np.uint8), ink=ink, empty=True, steps=(drawn,))
     left, top, right, bottom = ink_box(ink)
     cropped = ink[top:bottom, left:right]
     scaled, factor, gain = scaled_into_box(cropped)
@@ -67,7 +68,7 @@ def prepare_sketch(canvas: Pixels) -> PreparedSketch:
         SketchStep(name="scaled", image=scaled, values=scale),
         SketchStep(name="centred", image=image, values={"right": moved_right, "down": moved_down}),
     )
-    return PreparedSketch(image=image, empty=False, steps=steps)
+    return PreparedSketch(image=image, ink=ink, empty=False, steps=steps)
 
 
 def sketch_image(canvas: Pixels) -> Pixels:

@@ -22,6 +22,7 @@ from resnet_core.config import DataConfig, RunConfig
 from resnet_core.data import DATASETS, load_split
 from resnet_core.data.photo import prepare_photo
 from resnet_core.data.sketch import prepare_sketch
+from resnet_core.data.sketches import sketches
 from resnet_core.models import build_model
 from resnet_core.prediction import ask
 from resnet_core.runs import Store, find_checkpoint, load_model, save_checkpoint
@@ -341,3 +342,54 @@ def test_networks_of_a_kind_have_shades_of_their_colour() -> None:
     assert len(set(found)) == 4
     lightness = [sum(int(color[start : start + 2], 16) for start in (1, 3, 5)) for color in found]
     assert lightness[3] < lightness[0] < lightness[2]
+
+
+# -- a person's own sketches -------------------------------------------------------------------------------------------------------
+
+
+def test_a_drawing_is_kept_judged_and_forgotten(
+    open_page: OpenPage, draw: Callable[[Drawing], None], networks: Mapping[str, str], language: str
+) -> None:
+    draw(DRAWN)
+    app = open_page("sketch", language=language)
+    assert sentences(language)["sketch.mine_none"] in said(app)
+    for label, part in (("7", "test"), ("7", "train"), ("1", "test")):
+        app.segmented_control(key="sketch_keep").set_value(label).run()
+        assert_healthy(app)
+        assert sentences(language)[f"sketch.kept_{part}"] in said(app)
+    assert [(sketch.label, sketch.part) for sketch in sketches()] == [("1", "test"), ("7", "train"), ("7", "test")]
+    image = prepare_sketch(np.asarray(picture(SEVEN))).image
+    for row, (name, run) in zip(app.table[0].value.itertuples(index=False), reversed(networks.items()), strict=True):
+        checkpoint = find_checkpoint(run)
+        answer = ask(checkpoint, load_model(checkpoint), image).answer
+        right = sum(answer == sketch.label for sketch in sketches())
+        assert row[0] == name
+        assert row[1] == sentences(language)["sketch.score_of"].format(right=right, count=3)
+    app.button(key="sketch_forget_all").click().run()
+    assert_healthy(app)
+    assert sketches() == ()
+
+
+@pytest.mark.usefixtures("own_runs")
+def test_a_copy_of_a_network_learns_them_on_the_train_page(
+    open_page: OpenPage, draw: Callable[[Drawing], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dashboard.components.training.view.dispatch", lambda store: ())
+    monkeypatch.setattr("dashboard.components.training.start.start", lambda store, configs: tuple(store.create(c, "cpu") for c in configs))
+    draw(DRAWN)
+    app = open_page("sketch")
+    app.segmented_control(key="sketch_keep").set_value("7").run()
+    app.button(key="sketch_tune_resnet20-mnist").click().run()
+    app.switch_page("pages/train.py").run()  # AppTest's own st.switch_page keeps the file that it was started with
+    assert_healthy(app)
+    assert app.selectbox(key="train_dataset").value == "mnist-mini+sketches"
+    assert app.multiselect(key="train_models").value == ["resnet20"]
+    assert app.selectbox(key="train_start_from").value == "resnet20-mnist"
+    assert app.number_input(key="train_learning_rate").value == 0.01
+    app.button(key="train_start").click().run()
+    run = Store().runs()[0]
+    assert (run.dataset, run.config.train.start_from, run.config.model) == (
+        "mnist-mini+sketches",
+        "resnet20-mnist",
+        find_checkpoint("resnet20-mnist").config.model,
+    )

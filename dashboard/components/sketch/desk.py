@@ -7,6 +7,7 @@ import streamlit as st
 
 from dashboard.bootstrap import guarded
 from dashboard.charts.bars import probability_bars
+from dashboard.components.sketch.collection import offer_to_keep, show_collection
 from dashboard.components.sketch.journey import show_journey
 from dashboard.components.sketch.networks import Answer, ask_networks, pick_networks, still_learning
 from dashboard.components.sketch.pictures import show_pixels
@@ -36,6 +37,7 @@ def sketch_desk() -> None:
             with st.container(key="sketch_prediction", gap="small"):
                 _show_prediction(source, given, networks)
         _show_journey(given)
+        show_collection(networks)
 
 
 def _given(source: str) -> Given | None:
@@ -66,6 +68,7 @@ def _show_prediction(source: str, given: Given | None, networks: dict[str, str])
         _show_answers(list(group))
     if any(answer.learning for answer in answers):
         _wait_for_learning(networks)
+    offer_to_keep(given.sketch.ink)
     if given.image is not None:
         link_to("residual-blocks", label=t("sketch.look_inside"))
 
