@@ -22,7 +22,7 @@ def _deeplift(method: Method, traits: Traits, name: str) -> UserError | None:
         return UserError("method_relu_reused", method=method.title, name=name, what=traits.reused[0])
     if traits.unruled:
         return UserError("method_layer_unruled", method=method.title, name=name, what=", ".join(traits.unruled))
-    return UserError("method_relu_into_pooling", method=method.title, name=name) if traits.relu_into_pooling else None
+    return None
 
 
 def _maps(method: Method, traits: Traits, name: str) -> UserError | None:
@@ -42,7 +42,7 @@ NEEDS: dict[str, Why] = {
 }
 NEED_HELP: dict[str, str] = {
     "relus": "ReLU as the only activation, each as a module",
-    "deeplift": "each ReLU used once, none straight before a max pooling, and no layer without a DeepLift rule",
+    "deeplift": "each ReLU used once, and no layer without a sound DeepLift rule (max pooling, GroupNorm, products)",
     "maps": "layers whose output still has places",
     "blocks": "residual blocks or their plain twins",
     "references": "other images to compare with",

@@ -17,15 +17,8 @@ ACTIVATIONS = (
     nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.SELU, nn.CELU, nn.GELU, nn.SiLU, nn.Mish, nn.Sigmoid, nn.Tanh, nn.Softplus, nn.Hardswish,
     nn.Hardsigmoid, nn.Hardtanh, nn.Softmax,
 )  # fmt: skip
-RULED = (
-    nn.ReLU,
-    nn.ELU,
-    nn.LeakyReLU,
-    nn.Sigmoid,
-    nn.Tanh,
-    nn.Softplus,
-    nn.MaxPool2d,
-)  # non-linear layers that Captum's DeepLift has a rule for
+# Non-linear layers with a rule of Captum's DeepLift that holds; the one for max pooling holds for constant baselines only.
+RULED = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softplus)
 AFFINE = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.ZeroPad2d)
 AFFINE_NAMES = {"Add", "ZeroPadding", "StochasticDepth", "Concatenate"}  # modules without parameters that are affine in eval mode
 AFFINE_FUNCTIONS = {
@@ -39,7 +32,7 @@ class Traits:
     """`stages`: places whose output still has places (B, C, H, W), one per resolution, in order. `blocks`: residual blocks and plain twins.
 
     `relus`: ReLU modules that ran. The others name what a method cannot do with: ReLUs that run twice, activations of another kind
-    or without a module, layers without a DeepLift rule, ReLUs that run straight into a max pooling.
+    or without a module, layers without a sound DeepLift rule.
     """
 
     blocks: tuple[str, ...]
@@ -48,7 +41,6 @@ class Traits:
     reused: tuple[str, ...]
     activations: tuple[str, ...]
     unruled: tuple[str, ...]
-    relu_into_pooling: bool
 
 
 @dataclass
@@ -57,10 +49,8 @@ class _Seen:
 
     inside: int = 0
     calls: dict[str, int] = field(default_factory=dict)
-    relu_outputs: list[Tensor] = field(default_factory=list)
     functions: set[str] = field(default_factory=set)
     maps: dict[tuple[int, int], str] = field(default_factory=dict)
-    relu_into_pooling: bool = False
 
 
 class _Functions(TorchFunctionMode):
@@ -99,7 +89,6 @@ def traits_of(model: nn.Module, spec: DataSpec) -> Traits:
             [kind for kind, module in kinds.items() if isinstance(module, ACTIVATIONS)] + [f for f in outside if _activates(f)]
         ),
         unruled=tuple([kind for kind, module in kinds.items() if not _ruled(module)] + outside),
-        relu_into_pooling=seen.relu_into_pooling,
     )
 
 
@@ -122,11 +111,9 @@ def _ruled(module: nn.Module) -> bool:
 
 
 def _stages(model: nn.Module, seen: _Seen) -> tuple[str, ...]:
-    """The stages of our networks; of others the last layer at each resolution."""
-    stages = getattr(model, "stages", None)
-    if isinstance(stages, nn.ModuleList):
-        return tuple(f"stages.{number}" for number in range(len(stages)))
-    return tuple(seen.maps.values())
+    """What the table of networks says of those that it built; of others the last layer at each resolution."""
+    told = getattr(model, "gradcam_layers", None)
+    return tuple(seen.maps.values()) if told is None else tuple(told)
 
 
 @contextlib.contextmanager
@@ -145,8 +132,6 @@ def _watched(leaves: Mapping[str, nn.Module], seen: _Seen) -> Iterator[None]:
 def _enter(seen: _Seen) -> Callable[..., None]:
     def enter(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         seen.inside += 1
-        if isinstance(module, nn.MaxPool2d):
-            seen.relu_into_pooling |= any(inputs[0] is output for output in seen.relu_outputs)
 
     return enter
 
@@ -155,8 +140,6 @@ def _leave(name: str, seen: _Seen) -> Callable[..., None]:
     def leave(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
         seen.inside -= 1
         seen.calls[name] = seen.calls.get(name, 0) + 1
-        if isinstance(module, nn.ReLU):
-            seen.relu_outputs.append(output)
         if isinstance(output, Tensor) and output.dim() == 4 and min(output.shape[-2:]) > 1:
             seen.maps[(output.shape[-2], output.shape[-1])] = name
 

@@ -143,7 +143,7 @@ def check_network(config: ModelConfig, spec: DataSpec) -> None:
         raise UserError("input_too_small", field="image_size", name=entry.name, value=least, smallest=able.smallest)
     if height % side or width % side:
         near = side * max(round(least / side), 1)
-        fits = next(number for number in sorted(range(1, least + 1), key=lambda n: abs(n - side)) if least % number == 0)
+        fits = next(number for number in sorted(range(1, least + 1), key=lambda n: (abs(n - side), -n)) if least % number == 0)
         raise UserError("not_a_multiple", field="image_size", name=entry.name, patch=side, height=height, width=width, near=near, fits=fits)
 
 
@@ -177,6 +177,7 @@ def build_model(config: ModelConfig, spec: DataSpec, *, seed: int | None = 0, de
         if seed is not None:
             torch.manual_seed(seed)
         model = entry.build(config, spec)
+    model.gradcam_layers = entry.capabilities(config, spec).gradcam_layers  # type: ignore[assignment]  # so that a network can be asked itself
     if seed is not None and entry.he:
         initialize(model, seed, init=config.init, zero_init_residual=config.zero_init_residual)
     return model.to(device)
