@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from resnet_core.config import RunConfig
     from resnet_core.runs import Run, Store
     from resnet_core.training import Event
+    from resnet_core.training.team import Team
 
+EXIT_FAILED = 1
 WAIT_SECONDS = 0.5
 BACKGROUND_NICE = "5"  # the pages stay quick while a training in the background takes every core
 
@@ -31,38 +35,75 @@ def train(
     device: str | None = typer.Option(None, help="auto, cpu, cuda or mps"),
     name: str | None = typer.Option(None, help="what to call the run"),
     resume: str | None = typer.Option(None, metavar="RUN", help="go on where this run stopped or died"),
-    run: str | None = typer.Option(None, hidden=True, help="train this run, whose turn it is"),
+    run: str | None = typer.Option(None, "--run", "--run-id", hidden=True, help="train this run, whose turn it is"),
     as_json: bool = typer.Option(False, "--json", help="one JSON object per line on stdout"),
 ) -> None:
-    """Train a network; the run appears on the dashboard too. Ctrl-C saves and stops; `train --resume RUN` goes on."""
-    from resnet_core.runs import Store
+    """Train a network; the run appears on the dashboard too. Ctrl-C saves and stops; `train --resume RUN` goes on.
 
-    store = Store()
+    `torchrun --nproc-per-node=N -m resnet_core train ...` shares every batch between N processes; so does `--set processes=N`.
+    """
+    from resnet_core.runs import Store
+    from resnet_core.runs.worker import follow
+    from resnet_core.training.team import joined
+
     if run is not None:
         os.environ.setdefault("RESNET_NICE", BACKGROUND_NICE)
-        _train(store, run, as_json=False)
-        return
-    if resume is not None:
-        found = store.requeue(resume)
-    else:
-        flat = {"model": model, "dataset": dataset, "epochs": epochs, "device": device, **parse_settings(settings)}
-        found = _create(store, wished(preset, recipe, flat), name)
+    with joined() as team:
+        if not team.leads:
+            if not follow(team):
+                raise typer.Exit(EXIT_FAILED)
+            return
+        try:
+            store = Store()
+            if run is None:
+                flat = {"model": model, "dataset": dataset, "epochs": epochs, "device": device, **parse_settings(settings)}
+                if not team.is_alone:
+                    flat["processes"] = team.size
+                run = _begun(
+                    store, lambda: store.requeue(resume) if resume is not None else _create(store, wished(preset, recipe, flat), name)
+                )
+                _say_run(store.run(run), resumed=resume is not None, as_json=as_json)
+                if team.is_alone:
+                    _hand_over(store, run, as_json=as_json)
+        except BaseException:
+            team.tell(None)  # the others wait for orders
+            raise
+        _train(store, run, team, as_json=as_json)
+
+
+def _begun(store: "Store", queued: "Callable[[], Run]") -> str:
+    """A run that is queued by now and whose turn has come."""
+    found = queued()
     _wait_for_turn(store, found)
+    return found.run
+
+
+def _say_run(run: "Run", *, resumed: bool, as_json: bool) -> None:
     if as_json:
-        write_json({"event": "run", "run": found.run, "name": found.name, "resumed": resume is not None}, line=True)
+        write_json({"event": "run", "run": run.run, "name": run.name, "resumed": resumed}, line=True)
     else:
-        say(f"Run {found.run} in {found.folder}")
-    _train(store, found.run, as_json=as_json)
+        say(f"Run {run.run} in {run.folder}")
 
 
-def _train(store: "Store", run: str, *, as_json: bool) -> None:
+def _hand_over(store: "Store", run: str, *, as_json: bool) -> None:
+    """Where the run asks for several processes, become torchrun, which starts them; else nothing."""
+    from resnet_core.runs.queue import training_command, training_environment
+
+    found = store.run(run)
+    command = training_command(found, *(["--json"] if as_json else []))
+    if "torch.distributed.run" in command:
+        sys.stdout.flush()
+        os.execve(command[0], command, {**training_environment(store, found), "RESNET_NICE": ""})
+
+
+def _train(store: "Store", run: str, team: "Team", *, as_json: bool) -> None:
     """Train this run, whose turn it is; whatever becomes of it, the next one's turn follows."""
     from resnet_core.runs import dispatch
     from resnet_core.runs.worker import execute
 
     shown = _Shown(as_json)
     try:
-        ended = execute(store, run, listen=shown.event)
+        ended = execute(store, run, listen=shown.event, team=team)
     finally:
         shown.end()
         dispatch(store)
@@ -72,7 +113,8 @@ def _train(store: "Store", run: str, *, as_json: bool) -> None:
         raise UserError(code, **dict(values))
     if ended.status == "stopped":
         say(f"Go on with: python -m resnet_core train --resume {ended.run}")
-        raise typer.Exit(EXIT_STOPPED)
+        if team.is_alone:  # torchrun would call it a failure
+            raise typer.Exit(EXIT_STOPPED)
 
 
 def _create(store: "Store", config: "RunConfig", name: str | None) -> "Run":
@@ -114,7 +156,7 @@ class _Shown:
     """Events for the person at the terminal, or as JSON lines."""
 
     def __init__(self, as_json: bool) -> None:
-        self.as_json, self.progress, self.total = as_json, Progress(), 0
+        self.as_json, self.progress, self.total, self.trainable = as_json, Progress(), 0, 0
 
     def event(self, event: "Event") -> None:
         from resnet_core.training import EpochDone, Noted, RunStarted, StepDone
@@ -124,14 +166,19 @@ class _Shown:
         if self.as_json:
             self._json(event)
         elif isinstance(event, RunStarted):
+            trains = f", of which {event.trainable:,} train now" if event.trainable < event.parameters else ""
+            self.trainable = event.trainable
             say(
-                f"{event.parameters:,} parameters, {event.train_images:,} training and {event.valid_images:,} validation images, "
+                f"{event.parameters:,} parameters{trains}, {event.train_images:,} training and {event.valid_images:,} validation images, "
                 f"{event.epochs} epochs of {event.steps_per_epoch} steps on {event.device}, {event.precision} {event.memory_format}"
             )
         elif isinstance(event, StepDone):
             self.progress.show(f"step {event.step} of {self.total}  loss {event.loss:.4f}  {event.images_per_second:.0f} images/s")
         elif isinstance(event, EpochDone):
             self.progress.end()
+            if event.trainable != self.trainable:
+                say(f"From epoch {event.epoch} on {event.trainable:,} parameters train")
+                self.trainable = event.trainable
             say(
                 f"epoch {event.epoch}: train loss {event.train_loss:.4f}, accuracy {event.train_accuracy:.2%}; valid loss {event.valid_loss:.4f}, "
                 f"accuracy {event.valid_accuracy:.2%}{' (best)' if event.best else ''}; {event.images_per_second:.0f} images/s"

@@ -9,10 +9,10 @@ the training images at that size.
 import hashlib
 import os
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,18 +21,17 @@ from PIL import Image
 
 from resnet_core.data.array_cache import FOLDER as CACHE_FOLDER
 from resnet_core.data.array_cache import ArrayCache
-from resnet_core.data.picture import squeezed
 from resnet_core.data.reading import flattened, open_image, safe_formats
 from resnet_core.data.source import Part, Progress, Source
 from resnet_core.data.spec import DataSpec, Split
+from resnet_core.data.streaming import FileImages, Pixels, decoded_files, image_budget
 from resnet_core.errors import UserError
 
-Pixels = NDArray[np.uint8]
+Statistics = NDArray[np.float64]
 
 DEFAULT_SIZE = 32
 COLOUR_SAMPLE = 64  # images that are looked at for colour
-CHUNK = 128  # images per task of a thread
-MOST_THREADS = 16
+MEASURED_AT_ONCE = 4096  # images, where not all fit into memory
 LEAST_DEVIATION = 1 / 255  # one-coloured images must not divide by 0
 VERSION = 1  # of how images are read: a new one leaves older caches aside
 
@@ -58,7 +57,8 @@ class FolderPart:
 def open_image_folder(name: str, folder: Path, *, root: Path, size: int | None = None, progress: Progress | None = None) -> Source:
     """Classes and counts from the folder's listing, normalisation from its training images; test images are read when asked for.
 
-    Decoded images are kept in a file under `root`, so only the first opening, and the first after a change, decodes. Raises
+    Decoded images are kept in a file under `root`, so only the first opening, and the first after a change, decodes. Where a part's
+    images do not fit into memory (`image_budget`), they are decoded as they are needed instead. Raises
     folder_missing, folder_one_class, folder_classes_differ, folder_empty_class, and image_unreadable or image_too_large for a file.
     """
     classes, parts = listed(folder)
@@ -131,20 +131,42 @@ class _Reader:
         store = self._cache("train")
         kept = store.read("mean", "std")
         if kept is None:
-            images = self._decoded("train", 1 if is_gray(self.parts["train"].files) else 3)
+            channels = 1 if is_gray(self.parts["train"].files) else 3
+            if self._streams("train", channels):
+                kept = self._measured_in_pieces(channels)
+                store.write(mean=kept[0], std=kept[1])
+                return _plain(kept)
+            images = self._decoded("train", channels)
             kept = measured(images)
             store.write(mean=kept[0], std=kept[1], images=images)
             self._measured = images
-        mean, std = (tuple(float(value) for value in values) for values in kept)
-        return mean, std
+        return _plain(kept)
+
+    def _streams(self, part: Part, channels: int) -> bool:
+        return self._files(part, channels).nbytes > image_budget()
+
+    def _files(self, part: Part, channels: int) -> FileImages:
+        return FileImages(files=self.parts[part].files, channels=channels, size=self.size)
+
+    def _measured_in_pieces(self, channels: int) -> tuple[Statistics, Statistics]:
+        """The same numbers as from all images at once, since they come from exact counts."""
+        images, counts = self._files("train", channels), np.zeros((channels, 256), np.int64)
+        for start in range(0, len(images), MEASURED_AT_ONCE):
+            counts += counted(images[start : start + MEASURED_AT_ONCE].numpy())
+            if self.progress is not None:
+                self.progress(min(start + MEASURED_AT_ONCE, len(images)), len(images))
+        return statistics_of(counts)
 
     def split(self, part: Part, channels: int) -> Split:
         """uint8 images (N, channels, size, size)."""
+        labels = torch.from_numpy(self.parts[part].labels.copy())
+        if self._streams(part, channels):
+            return Split(images=cast(torch.Tensor, self._files(part, channels)), labels=labels)
         if part == "train" and self._measured is not None:
             images, self._measured = self._measured, None
         else:
             images = self._kept(part, channels)
-        return Split(images=torch.from_numpy(images), labels=torch.from_numpy(self.parts[part].labels.copy()))
+        return Split(images=torch.from_numpy(images), labels=labels)
 
     def _kept(self, part: Part, channels: int) -> Pixels:
         store = self._cache(part, *([channels] if part == "test" else []))
@@ -178,32 +200,24 @@ def _has_no_colour(file: Path) -> bool:
     return image.mode == "L" or not np.ptp(np.asarray(image), axis=2).any()
 
 
-def decoded_files(files: tuple[Path, ...], channels: int, size: int, progress: Progress | None = None) -> Pixels:
-    """uint8 (N, channels, size, size); several files at once, since Pillow decodes and scales without holding Python's lock."""
-    images = np.empty((len(files), channels, size, size), np.uint8)
-
-    def fill(start: int) -> int:
-        for place in range(start, min(start + CHUNK, len(files))):
-            images[place] = read_square(files[place], channels, size)
-        return min(start + CHUNK, len(files))
-
-    _image_endings()  # loads Pillow's formats before threads would do it together
-    with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
-        for done in threads.map(fill, range(0, len(files), CHUNK)):
-            if progress is not None:
-                progress(done, len(files))
-    return images
+def _plain(kept: tuple[Statistics, ...]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    mean, std = (tuple(float(value) for value in values) for values in kept)
+    return mean, std
 
 
-def read_square(file: Path, channels: int, size: int) -> Pixels:
-    """One image file -> (channels, size, size), antialiased."""
-    return squeezed(flattened(open_image(file, least_side=2 * size)), channels, size, size)
-
-
-def measured(images: Pixels) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def measured(images: Pixels) -> tuple[Statistics, Statistics]:
     """Mean and standard deviation of each channel in [0, 1], from exact counts, to four digits."""
+    return statistics_of(counted(images))
+
+
+def counted(images: Pixels) -> NDArray[np.int64]:
+    """How many pixels of each channel have each value, (C, 256)."""
+    return np.stack([_histogram(images[:, channel]) for channel in range(images.shape[1])])
+
+
+def statistics_of(counts: NDArray[np.int64]) -> tuple[Statistics, Statistics]:
     levels = np.arange(256) / 255
-    shares = np.stack([_histogram(images[:, channel]) for channel in range(images.shape[1])]) / images[:, 0].size
+    shares = counts / counts.sum(1, keepdims=True)
     mean = shares @ levels
     deviation = np.sqrt((shares * (levels - mean[:, None]) ** 2).sum(1))
     return mean.round(4), np.maximum(deviation, LEAST_DEVIATION).round(4)

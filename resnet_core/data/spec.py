@@ -1,12 +1,14 @@
 """What a data set is without its pixels, and a split of it as tensors on the device."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import torch
 from torch import Tensor
+
+from resnet_core.data.streaming import files_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +38,9 @@ def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
 
 def normalize(images: Tensor, spec: DataSpec, dtype: torch.dtype = torch.float32) -> Tensor:
     """uint8, or float in [0, 1], (B, C, H, W) -> (x - mean) / std."""
+    files = files_of(images)
+    if files is not None:
+        images = files[:]
     scaled = images.to(dtype).div_(255) if images.dtype == torch.uint8 else images.to(dtype)
     return (scaled - _per_channel(spec.mean, scaled)) / _per_channel(spec.std, scaled)
 
@@ -47,7 +52,10 @@ def denormalize(images: Tensor, spec: DataSpec) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """images uint8 (N, C, H, W) and labels int64 (N,), on one device."""
+    """images uint8 (N, C, H, W) and labels int64 (N,), on one device.
+
+    Where the images of a folder do not fit into memory, FileImages stand in their place: they are indexed alike.
+    """
 
     images: Tensor
     labels: Tensor
@@ -59,7 +67,23 @@ class Split:
         return Split(images=self.images.to(device), labels=self.labels.to(device))
 
     def take(self, indices: Tensor) -> "Split":
-        return Split(images=self.images[indices], labels=self.labels[indices])
+        files = files_of(self.images)
+        images = self.images[indices] if files is None else cast(Tensor, files.take(indices))
+        return Split(images=images, labels=self.labels[indices])
+
+    def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
+        """The images at these places, (B, C, H, W) after (B, C, H, W); those of files are decoded ahead."""
+        files = files_of(self.images)
+        if files is not None:
+            return files.batches(indices)
+        return (self.images[index] for index in indices)
+
+    def in_order(self, size: int) -> Iterator[Tensor]:
+        """All images, `size` at a time."""
+        files = files_of(self.images)
+        if files is not None:
+            return files.batches(torch.arange(len(self)).split(size))
+        return iter(self.images.split(size))
 
 
 @dataclass(frozen=True, kw_only=True)

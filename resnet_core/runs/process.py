@@ -22,6 +22,10 @@ def this_process() -> ProcessMark:
     return ProcessMark(host=socket.gethostname(), pid=os.getpid(), start=start_time(os.getpid()))
 
 
+def parent_process() -> ProcessMark:
+    return ProcessMark(host=socket.gethostname(), pid=os.getppid(), start=start_time(os.getppid()))
+
+
 def start_time(pid: int) -> float | None:
     """Of a running process; None where there is none, it has ended (a zombie), or the system does not say."""
     return _start_time_linux(pid) if Path("/proc/self/stat").exists() else _start_time_ps(pid)

@@ -7,13 +7,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from resnet_core.config import RunConfig
+import torch
+
+from resnet_core.config import RunConfig, TrainConfig
 from resnet_core.data import PLACED, data_root, open_source
 from resnet_core.errors import UserError
 from resnet_core.runs.files import is_file
 from resnet_core.runs.opening import find_checkpoint
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
+from resnet_core.training.team import asked_processes, require_shares
 
 PROJECT = Path(__file__).parents[2]
 LOG = "log.txt"
@@ -45,6 +48,7 @@ def check(config: RunConfig) -> tuple[RunConfig, str]:
     get_entry(config.model.model)
     device = pick_device(config.train.device)
     candidates(device, config.train.precision, config.train.memory_format)
+    _check_processes(config.train, device.type)
     start_from = config.train.start_from
     kind, separator, place = config.data.dataset.partition(":")
     if separator and kind in PLACED and place:
@@ -56,6 +60,41 @@ def check(config: RunConfig) -> tuple[RunConfig, str]:
         if is_file(Path(str(start_from))):
             config = replace(config, train=replace(config.train, start_from=str(Path(str(start_from)).absolute())))
     return config, device.type
+
+
+def _check_processes(train: TrainConfig, device: str) -> None:
+    """As many as there are GPUs, or cores; what torchrun started is there already, on other machines too."""
+    if asked_processes() > 1:
+        require_shares(train.batch_size, asked_processes())
+    elif train.processes > 1:
+        most = possible_processes(device)
+        if train.processes > most:
+            raise UserError("out_of_range", field="processes", value=train.processes, range=f"between 1 and {most}")
+        require_shares(train.batch_size, train.processes)
+
+
+def possible_processes(device: str) -> int:
+    """How many can train together here."""
+    if device == "cuda":
+        return torch.cuda.device_count()
+    return max(os.cpu_count() or 1, 2) if device == "cpu" else 1
+
+
+def training_command(run: Run, *more: str) -> list[str]:
+    """What trains a run whose turn it is: one process, or torchrun with as many as its config asks for and this machine can."""
+    arguments = ["-m", "resnet_core", "train", "--run-id", run.run, *more]  # torchrun would take --run for one of its own options
+    count = min(run.config.train.processes, possible_processes(run.device))
+    if count == 1:
+        return [sys.executable, *arguments]
+    return [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}", *arguments]
+
+
+def training_environment(store: Store, run: Run) -> dict[str, str]:
+    """Where runs and data lie; the cores are shared out, since torchrun would give each process one."""
+    environment = {**os.environ, "RESNET_RUNS": str(store.root), "RESNET_DATA": str(data_root().absolute()), "PYTHONUNBUFFERED": "1"}
+    if run.config.train.processes > 1:
+        environment.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // run.config.train.processes, 1)))
+    return environment
 
 
 def resume(store: Store, run: str) -> Run:
@@ -78,9 +117,8 @@ def dispatch(store: Store) -> tuple[str, ...]:
 
 
 def _spawn(store: Store, run: str) -> None:
-    folder = store.root / run
-    environment = {**os.environ, "RESNET_RUNS": str(store.root), "RESNET_DATA": str(data_root().absolute()), "PYTHONUNBUFFERED": "1"}
-    command = [sys.executable, "-m", "resnet_core", "train", "--run", run]
+    folder, found = store.root / run, store.run(run)
+    command, environment = training_command(found), training_environment(store, found)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / LOG).open("ab") as log:

@@ -1,6 +1,7 @@
 """The process of one run: it trains, writes what happens, obeys commands, saves, and leaves a clear state however it ends."""
 
 import dataclasses
+import json
 import logging
 import os
 import signal
@@ -13,21 +14,24 @@ from typing import Any
 import torch
 
 from resnet_core.calibration import fit_temperature
+from resnet_core.config import RunConfig
 from resnet_core.data import Splits, load_splits
 from resnet_core.data.writing import writing_to
 from resnet_core.errors import UserError
 from resnet_core.models import build_model
+from resnet_core.models.foreign import FittedWeights
 from resnet_core.runs.checkpoint import SUFFIX, load_weights, read_checkpoint, save_checkpoint
 from resnet_core.runs.metrics import RunWriter
-from resnet_core.runs.opening import find_checkpoint
-from resnet_core.runs.process import step_back, this_process
+from resnet_core.runs.process import parent_process, step_back, this_process
 from resnet_core.runs.resume_state import load_resume_state, save_resume_state
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
+from resnet_core.runs.transfer import Transfer, start_weights
 from resnet_core.training.device import ComputePlan, peak_memory, pick_device
 from resnet_core.training.evaluate import Evaluation, evaluate
 from resnet_core.training.events import EpochDone, Event, Noted, RunStarted, StepDone
 from resnet_core.training.loop import Training
+from resnet_core.training.team import ALONE, Team
 
 SAVE_SECONDS = 30.0  # between two resume states inside an epoch
 SAVE_SHARE = 0.02  # of the time may go into them, when they are large
@@ -36,37 +40,87 @@ HEARTBEAT_SECONDS = 5.0  # between two signs of life while paused
 Listener = Callable[[Event], None]
 
 
-def execute(store: Store, run: str, *, listen: Listener = lambda event: None) -> Run:
-    """Train a claimed run in this process until it is finished, stopped or failed; SIGTERM and Ctrl-C stop it as a person would."""
+def execute(store: Store, run: str, *, listen: Listener = lambda event: None, team: Team = ALONE) -> Run:
+    """Train a claimed run in this process until it is finished, stopped or failed; SIGTERM and Ctrl-C stop it as a person would.
+
+    With a team this is the leading process; the others `follow`.
+    """
     found = store.run(run)
     mark = this_process()
     if found.status != "running":
         raise UserError("run_not_active", run=run, status=found.status, command="train")
-    if found.mark not in (None, mark):
+    if found.mark not in (None, mark) and (team.is_alone or found.mark != parent_process()):  # torchrun was given the turn
         raise UserError("run_busy", run=run, status=found.status)
     writer = RunWriter(store, run)
     try:
         writer.set(status="running", host=mark.host, pid=mark.pid, pid_start=mark.start, heartbeat=time.time())
-        with _signals() as asked_to_stop:
-            work = _Work(store, found, writer, listen, asked_to_stop)
+        with _signals(team) as asked_to_stop:
+            work = _Work(store, found, writer, listen, asked_to_stop, team)
             try:
                 status, error = work.train(), None
             except Exception as problem:  # noqa: BLE001 - the worker's border: the log keeps the trace, the row keeps the sentence
-                status, error = "failed", _said(problem, found)
-        _finish(writer, status, error)
+                status, error = "failed", _said(problem, found.config, team)
+            _finish(writer, status, error)
     finally:
         writer.close()
     return store.run(run)
 
 
-def _said(problem: Exception, run: Run) -> tuple[str, dict[str, Any]]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Orders:
+    """What the other processes of a team must know to make the same Training."""
+
+    config: RunConfig
+    state: dict[str, Any] | None
+    start_weights: dict[str, torch.Tensor] | None
+
+
+def follow(team: Team) -> bool:
+    """Train as one of a team that does not lead, without a word to the store; False where it could not be done to the end."""
+    orders: _Orders | None = None
+    with _signals(team) as asked_to_stop:
+        try:
+            orders = team.tell()
+            if orders is None:  # nothing came of it
+                return True
+            device = pick_device(orders.config.train.device)
+            _step_back(device)
+            splits = load_splits(orders.config.data, device=device)
+            training = Training(orders.config, splits, device=device, resume=orders.state, start_weights=orders.start_weights, team=team)
+            for event in training.events():
+                if _is_complete(event, training) and team.any(asked_to_stop.is_set()):
+                    break
+        except Exception as problem:  # noqa: BLE001 - the leading process says it
+            if not team.is_broken_by(problem) and orders is not None:
+                team.report(json.dumps(_said(problem, orders.config, team)))
+            return isinstance(problem, UserError) and problem.code == "loss_not_finite"  # which every process sees
+    return True
+
+
+def _is_complete(event: Event, training: Training) -> bool:
+    """A GPU tells of several steps at once, and the state is that of the last one: only then may the training end."""
+    return not isinstance(event, StepDone) or event.step == training.step
+
+
+def _step_back(device: torch.device) -> None:
+    if device.type == "cpu" and os.environ.get("RESNET_NICE"):
+        step_back(int(os.environ["RESNET_NICE"]))
+
+
+def _said(problem: Exception, config: RunConfig, team: Team) -> tuple[str, dict[str, Any]]:
     """The code of the sentence that tells a person about it, with its values."""
+    if team.is_broken_by(problem):
+        trouble = team.trouble()
+        if trouble is not None:
+            code, values = json.loads(trouble)
+            return code, values
+        return "team_broken", {"reason": _first_line(problem)}
     if isinstance(problem, UserError):
         return problem.code, {key: _plain(value) for key, value in problem.values.items()}
     if isinstance(problem, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(problem):
-        size = run.config.train.batch_size
+        size = config.train.batch_size
         return "out_of_memory", {"batch_size": size, "suggestion": max(size // 2, 1)}
-    logging.getLogger(__name__).error("run %s failed", run.run, exc_info=problem)
+    logging.getLogger(__name__).error("the training failed", exc_info=problem)
     return "run_failed", {"reason": f"{type(problem).__name__}: {problem}"}
 
 
@@ -77,8 +131,12 @@ def _finish(writer: RunWriter, status: str, error: tuple[str, dict[str, Any]] | 
     writer.set(**columns)
 
 
+def _first_line(problem: Exception) -> str:
+    return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+
+
 @contextmanager
-def _signals() -> Iterator[threading.Event]:
+def _signals(team: Team = ALONE) -> Iterator[threading.Event]:
     """Set when the process is asked to end; the training then saves and stops."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -88,7 +146,8 @@ def _signals() -> Iterator[threading.Event]:
 
     def ask(number: int, frame: object) -> None:
         asked.set()
-        signal.signal(number, before[number])  # a second one ends the process as ever
+        if team.is_alone:
+            signal.signal(number, before[number])  # a second one ends the process as ever; torchrun repeats what a terminal sent
 
     for number in (signal.SIGTERM, signal.SIGINT):
         before[number] = signal.signal(number, ask)
@@ -102,8 +161,10 @@ def _signals() -> Iterator[threading.Event]:
 class _Work:
     """One training with its saves and commands; `train` returns the status in which it ended."""
 
-    def __init__(self, store: Store, run: Run, writer: RunWriter, listen: Listener, asked_to_stop: threading.Event) -> None:
-        self.store, self.run, self.writer, self.listen, self.asked_to_stop = store, run, writer, listen, asked_to_stop
+    def __init__(
+        self, store: Store, run: Run, writer: RunWriter, listen: Listener, asked_to_stop: threading.Event, team: Team = ALONE
+    ) -> None:
+        self.store, self.run, self.writer, self.listen, self.asked_to_stop, self.team = store, run, writer, listen, asked_to_stop, team
         self.folder = run.folder
         self._seconds_before = float(run.result.get("seconds", 0.0))
         self._began = time.perf_counter()  # moved on by every pause
@@ -113,14 +174,16 @@ class _Work:
         self._make_folder()
         config = self.run.config
         device = pick_device(config.train.device)
-        if device.type == "cpu" and os.environ.get("RESNET_NICE"):
-            step_back(int(os.environ["RESNET_NICE"]))
+        _step_back(device)
         splits = load_splits(config.data, device=device)
         resumed = load_resume_state(self.folder, self.run.run)
+        found = self._start_weights(splits) if resumed is None else None
+        start = found.weights if found is not None else None
+        self.team.tell(_Orders(config=config, state=resumed.state if resumed is not None else None, start_weights=start))
         if resumed is not None:
             self.training = self._resumed_training(splits, device, resumed.state)
         else:
-            self.training = Training(config, splits, device=device, plan=self._plan_of_pair(), start_weights=self._start_weights(splits))
+            self.training = Training(config, splits, device=device, plan=self._plan_of_pair(), start_weights=start, team=self.team)
         self.writer.forget_after(self.training.step, self.training.epochs_done)
         if resumed is None:
             self._save_weights("first", {"epoch": 0, "step": 0})
@@ -131,7 +194,7 @@ class _Work:
 
     def _resumed_training(self, splits: Splits, device: torch.device, state: dict[str, Any]) -> Training:
         try:
-            return Training(self.run.config, splits, device=device, resume=state)
+            return Training(self.run.config, splits, device=device, resume=state, team=self.team)
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             if isinstance(error, UserError | torch.OutOfMemoryError):
                 raise
@@ -214,16 +277,16 @@ class _Work:
 
     def _may_go_on(self, event: Event) -> bool:
         """Obey what was asked for; False when the training is to stop, its state saved."""
-        if isinstance(event, StepDone) and event.step < self.training.step:
-            return True  # a GPU tells of several steps at once, and the state is that of the last one
-        if self.asked_to_stop.is_set():
-            return self._stop()
-        if time.monotonic() - self._looked < LOOK_SECONDS:
+        if not _is_complete(event, self.training):
             return True
-        self._looked = time.monotonic()
-        if not self._obey(self.writer.commands()):
+        looked = not self.asked_to_stop.is_set() and time.monotonic() - self._looked >= LOOK_SECONDS
+        if looked:
+            self._looked = time.monotonic()
+        stops = not self._obey(self.writer.commands()) if looked else self.asked_to_stop.is_set()
+        if self.team.any(stops):
             return self._stop()
-        self._save_state_if_due()
+        if looked:
+            self._save_state_if_due()
         return True
 
     def _stop(self) -> bool:
@@ -281,18 +344,18 @@ class _Work:
                 return ComputePlan(precision=other.facts["precision"], memory_format=other.facts["memory_format"], timings={})
         return None
 
-    def _start_weights(self, splits: Splits) -> dict[str, torch.Tensor] | None:
-        """Raises weights_differ unless they are those of the same network."""
-        config = self.run.config
-        if config.train.start_from is None:
-            return None
-        weights = load_weights(find_checkpoint(config.train.start_from, store=self.store))
-        wanted = build_model(config.model, splits.spec, seed=None).state_dict()
-        if {name: tensor.shape for name, tensor in weights.items()} != {name: tensor.shape for name, tensor in wanted.items()}:
-            raise UserError(
-                "weights_differ", field="start_from", name=config.train.start_from, model=config.model.model, dataset=config.data.dataset
+    def _start_weights(self, splits: Splits) -> FittedWeights | None:
+        """Other weights to begin with, and a note of what was kept of them."""
+        found = start_weights(self.run.config, splits.spec, store=self.store)
+        if found is not None:
+            transfer = Transfer.of(found)
+            kept = len(transfer.kept) + len(transfer.fitted)
+            values: dict[str, object] = {"name": self.run.config.train.start_from, "kept": kept, "total": kept + len(transfer.fresh)}
+            fresh = ", ".join(transfer.fresh)
+            self._tell(
+                Noted(code="started_from", values={**values, "fresh": fresh}) if fresh else Noted(code="started_from_all", values=values)
             )
-        return weights
+        return found
 
     def _seconds(self) -> float:
         """Of training so far, over all its pieces, without pauses."""

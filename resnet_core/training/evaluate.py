@@ -39,11 +39,13 @@ def predict_batches(
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """(images done so far, logits (B, K) in float32) batch by batch, in eval mode; every module's own mode is given back after each batch."""
     device = torch.device(device)
-    for start in range(0, len(split), batch_size):
-        images = normalize(split.images[start : start + batch_size].to(device), spec).to(memory_format=FORMATS[plan.memory_format])
+    done = 0
+    for pixels in split.in_order(batch_size):
+        images = normalize(pixels.to(device), spec).to(memory_format=FORMATS[plan.memory_format])
         with untouched(model), torch.inference_mode(), plan.autocast(device):
             logits = model(images)
-        yield start + len(images), logits.float()
+        done += len(images)
+        yield done, logits.float()
 
 
 def evaluate(

@@ -169,9 +169,10 @@ class Training:
         if done and every and self.step % every == 0 and done < self.steps_per_epoch:
             yield self._probe()  # resumed at a step whose recording may not have been made
         clock = time.perf_counter()
-        for position in range(done, self.steps_per_epoch):
-            indices = order[position * size : (position + 1) * size]
-            ring.append(self._update(indices))
+        batches = [order[position * size : (position + 1) * size] for position in range(done, self.steps_per_epoch)]
+        images = self.train_split.batches(self._own(indices) for indices in batches)
+        for position, indices, pixels in zip(range(done, self.steps_per_epoch), batches, images, strict=True):
+            ring.append(self._update(indices, pixels))
             if len(ring) >= self.ring_size or position + 1 == self.steps_per_epoch:
                 yield from self._step_events(ring, epoch, clock)
                 ring, clock = [], time.perf_counter()
@@ -179,11 +180,11 @@ class Training:
                 yield self._probe()
                 clock = time.perf_counter()
 
-    def _update(self, indices: Tensor) -> "_Measured":
-        """One optimizer update on these images (indices (B,) into the training split)."""
+    def _update(self, indices: Tensor, pixels: Tensor) -> "_Measured":
+        """One optimizer update on the images at these places of the training split (B,); `pixels` are this process's own of them."""
         train = self.config.train
         rate = float(self.optimizer.param_groups[0]["lr"])
-        batch, labels, other, weight = self._batch(indices)
+        batch, labels, other, weight = self._batch(indices, pixels)
         self._seed_drops()
         assert self.network is not None
         with self.plan.autocast(self.device):
@@ -210,17 +211,18 @@ class Training:
         self.step += 1
         return _Measured(step=self.step, rate=rate, images=len(indices), values=torch.cat([told, norms]))
 
-    def _batch(self, indices: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    def _own(self, indices: Tensor) -> Tensor:
+        """Which of the step's images this process prepares: with mixup all, since an image's partner may be any of them."""
+        return indices if self.config.augment.mixup > 0 else indices[self._part(len(indices))[0]]
+
+    def _batch(self, indices: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """This process's images of the step, augmented and normalised (B, C, H, W), and their labels (B,).
 
-        With mixup also the second labels and the first ones' weight (else None); an image's partner may be any of the step's, so every
-        process then prepares all of them before it takes its own.
+        With mixup also the second labels and the first ones' weight (else None).
         """
-        changes, places, total = self.config.augment, self._part(len(indices))[0], len(indices)
-        if changes.mixup == 0:
-            indices = indices[places]
-        images, labels = self.train_split.images[indices].float().div_(255), self.train_split.labels[indices]
-        share = None if len(indices) == total else Share(places=places, total=total)
+        changes, places = self.config.augment, self._part(len(indices))[0]
+        images, labels = pixels.float().div_(255), self.train_split.labels[self._own(indices)]
+        share = None if len(images) == len(indices) else Share(places=places, total=len(indices))
         images = augment(images, changes, self._generator(CHANGES), fill=self.spec.mean, share=share)
         other = weight = None
         if changes.mixup > 0:

@@ -4,6 +4,7 @@ Gradients travel over NCCL between GPUs and over gloo between CPUs. Words (setti
 one never makes a GPU wait, and a process that dies is noticed at once.
 """
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from resnet_core.errors import UserError
 
 PATIENCE = timedelta(days=30)  # a paused training, or one that waits for its turn, says nothing for long
 TROUBLE = "trouble"  # under this key lies why a process gave up
+LINES = ("gloo", "nccl", "connection", "socket")  # words of errors between processes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,14 +80,22 @@ class Team:
     def report(self, trouble: str) -> None:
         """Leave word of why this process gives up, for the leading one to tell."""
         if not self.is_alone:
-            dist.distributed_c10d._get_default_store().set(TROUBLE, trouble)
+            with contextlib.suppress(RuntimeError):  # the store may be gone with the leading process
+                dist.distributed_c10d._get_default_store().set(TROUBLE, trouble)
 
     def trouble(self) -> str | None:
         """What another process left."""
         if self.is_alone:
             return None
-        store = dist.distributed_c10d._get_default_store()
-        return store.get(TROUBLE).decode() if store.check([TROUBLE]) else None
+        try:
+            store = dist.distributed_c10d._get_default_store()
+            return store.get(TROUBLE).decode() if store.check([TROUBLE]) else None
+        except RuntimeError:
+            return None
+
+    def is_broken_by(self, problem: BaseException) -> bool:
+        """Whether this is how it shows that another process is gone."""
+        return not self.is_alone and isinstance(problem, RuntimeError) and any(word in str(problem).lower() for word in LINES)
 
 
 ALONE = Team()
@@ -97,14 +107,16 @@ def asked_processes() -> int:
 
 
 @contextmanager
-def joined(device: torch.device) -> Iterator[Team]:
-    """This process among those that torchrun started, or alone. `device` is where it trains."""
+def joined() -> Iterator[Team]:
+    """This process among those that torchrun started, or alone."""
     if asked_processes() == 1:
         yield ALONE
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+        backend = "cpu:gloo,cuda:nccl"
+    dist.init_process_group(backend)
     try:
         yield Team(rank=dist.get_rank(), size=dist.get_world_size(), words=dist.new_group(backend="gloo", timeout=PATIENCE))
     finally:

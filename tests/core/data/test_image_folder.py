@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_core.config import DataConfig
-from resnet_core.data import image_folder
+from resnet_core.data import streaming
 from resnet_core.data.catalog import load_spec, load_split, load_splits, open_source
-from resnet_core.data.image_folder import decoded_files, is_gray, measured, open_image_folder, read_square
+from resnet_core.data.image_folder import is_gray, measured, open_image_folder
+from resnet_core.data.streaming import decoded_files, read_square
 from resnet_core.errors import UserError
 
 COLOURS = {"blue": (10, 20, 200), "green": (0, 180, 60), "red": (220, 30, 0)}
@@ -43,7 +44,7 @@ def decoded_paths(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         paths.append(file)
         return read_square(file, channels, size)
 
-    monkeypatch.setattr(image_folder, "read_square", spy)
+    monkeypatch.setattr(streaming, "read_square", spy)
     return paths
 
 

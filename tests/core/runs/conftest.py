@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,10 @@ def saved(tmp_path: Path, small: Callable[..., RunConfig]) -> Checkpoint:
 class Process:
     """`python -m resnet_core ...` as a person starts it, in a runs folder of its own; its JSON lines are read one by one."""
 
-    def __init__(self, root: Path, *arguments: str) -> None:
+    def __init__(self, root: Path, *arguments: str, module: Sequence[str] = ("-m", "resnet_core")) -> None:
         environment = {**os.environ, "RESNET_RUNS": str(root), "OMP_NUM_THREADS": "1"}
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "resnet_core", *arguments],
+            [sys.executable, *module, *arguments],
             cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -86,8 +86,8 @@ def launch(own_runs: Path) -> Iterator[Callable[..., Process]]:
     """Start processes; what a failing test leaves running is ended."""
     started: list[Process] = []
 
-    def start(*arguments: str) -> Process:
-        started.append(Process(own_runs, *arguments))
+    def start(*arguments: str, **options: Any) -> Process:
+        started.append(Process(own_runs, *arguments, **options))
         return started[-1]
 
     yield start

@@ -119,11 +119,11 @@ def test_a_loss_that_is_no_number_ends_the_run_at_once(store: Store, small: Smal
 def test_a_nan_later_keeps_the_last_epoch(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     original = Training._update
 
-    def broken(self: Training, indices: torch.Tensor) -> object:
+    def broken(self: Training, *arguments: torch.Tensor) -> object:
         if self.step == 20:
             with torch.no_grad():
                 next(self.model.parameters()).fill_(float("nan"))
-        return original(self, indices)
+        return original(self, *arguments)
 
     monkeypatch.setattr(Training, "_update", broken)
     run = claimed(store, small(epochs=3))
@@ -252,7 +252,7 @@ def test_an_error_of_ours_is_said_too(
 ) -> None:
     run = claimed(store, small())
 
-    def broken(self: Training, indices: torch.Tensor) -> object:
+    def broken(self: Training, *arguments: torch.Tensor) -> object:
         raise ZeroDivisionError("by zero")
 
     monkeypatch.setattr(Training, "_update", broken)
@@ -265,7 +265,7 @@ def test_an_error_of_ours_is_said_too(
 def test_out_of_memory_names_a_batch_size(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     run = claimed(store, small())
 
-    def broken(self: Training, indices: torch.Tensor) -> object:
+    def broken(self: Training, *arguments: torch.Tensor) -> object:
         raise error
 
     monkeypatch.setattr(Training, "_update", broken)
@@ -444,7 +444,7 @@ def test_starting_from_another_runs_weights(store: Store, small: Small) -> None:
     run = claimed_and_ended(store, small(epochs=1, start_from=source, seed=9))
     assert find_checkpoint(f"{run}@first").weights_sha256 == find_checkpoint(source).weights_sha256
     other = execute(store, claimed(store, small(model="resnet14", start_from=source)))
-    assert (other.status, other.error and other.error[0]) == ("failed", "weights_differ")
+    assert (other.status, other.error and other.error[0]) == ("failed", "weights_do_not_fit")
 
 
 def test_the_result_is_what_load_model_gives(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:

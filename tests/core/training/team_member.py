@@ -74,7 +74,7 @@ def normalise(team: Team, *, dtype: torch.dtype = torch.float32) -> dict[str, to
 def main() -> None:
     torch.set_num_threads(1)
     folder, cases = Path(sys.argv[1]), json.loads(sys.argv[2])
-    with joined(CPU) as team:
+    with joined() as team:
         found = {name: train(changes, team) for name, changes in cases.items()}
         torch.save({"norm": normalise(team), "cases": found, "told": team.tell(f"from {team.rank}")}, folder / f"{team.rank}.pt")
 
