@@ -1,7 +1,7 @@
 """A network as a drawing: where every box, edge and word stands, in pixels. The browser draws it (assets/diagram.js).
 
-Two drawings: all blocks in rows of their parts, each part with its building block as in He et al. 2015, table 1; and one block opened to
-its layers, top to bottom, with the shortcut as an arc beside them and the add as a node.
+All blocks in rows of their parts, each part with its building block as in He et al. 2015, table 1. One block opened to its layers is
+block_diagram.py.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,6 @@ from itertools import groupby
 from typing import Any
 
 from resnet_core.models.diagram import Block, Part
-from resnet_core.models.tracing import Step
 
 SMALL, NORMAL = 10.5, 12.0  # px, sizes of text
 LABEL = 152  # width of the column that names the parts
@@ -20,10 +19,6 @@ NODE = 14  # from a box to its add
 ARC = 13  # how high a shortcut stands above its block
 BETWEEN = 22  # between two rows
 LINE = 15  # between two lines of text
-LAYER, LAYER_HEIGHT, PITCH = 188, 25, 46
-TOP = 44.0  # where x stands
-LANE = 116  # room left of the layers for arcs, and for layers on the shortcut
-COLUMNS = (70, 78, 64)  # widths of the numbers beside the layers
 
 Item = dict[str, Any]
 
@@ -127,7 +122,7 @@ def overview(
     a_row = max(1, int((width - LABEL - INTO + GAP - 24) // (BOX + GAP)))
     start = float(LABEL + INTO)
     y, shape, used = 22.0, tuple(input_shape), start + BOX
-    items.append(_text(start - 22, 12, f"{words.entry} {shape_text(shape)}", size=SMALL, faint=True))
+    items.append(text_item(start - 22, 12, f"{words.entry} {shape_text(shape)}", size=SMALL, faint=True))
     leaves = (start - INTO + 4, 2.0)  # where the last box's edge begins
     for part in parts:
         groups = grouped(part, fold=fold)
@@ -149,27 +144,27 @@ def overview(
             y += BOX_HEIGHT + BETWEEN
         y = max(y, top + _label_height(part) + 6)
     items += _edge(leaves[0], leaves[1], 34, "")
-    items.append(_text(leaves[0] + 40, leaves[1] + 4, shape_text(shape), size=SMALL, faint=True))
+    items.append(text_item(leaves[0] + 40, leaves[1] + 4, shape_text(shape), size=SMALL, faint=True))
     return Drawing(width=max(used, leaves[0] + 90), height=y - BETWEEN + 10, items=items)
 
 
 def _label(part: Part, words: DiagramWords, y: float) -> list[Item]:
     """The part's name, and its building blocks in brackets as the paper writes them."""
     title = {"stem": words.stem, "head": words.head, "stage": words.stage.format(number=part.number)}.get(part.role, part.name)
-    items = [_text(2, y + 12, title, strong=True)]
+    items = [text_item(2, y + 12, title, strong=True)]
     line = y + 12
     for lines, count in _brackets(part):
         line += 6
         start = line
         for text in lines:
             line += LINE - 2
-            items.append(_text(9 if count else 2, line, _fitting(text, LABEL - 40 if count else LABEL - 8), size=SMALL))
+            items.append(text_item(9 if count else 2, line, fitting(text, LABEL - 40 if count else LABEL - 8), size=SMALL))
         if count:
-            items.append(_path(f"M6 {start + 3}H3V{line + 4}H6", "bracket"))
+            items.append(path_item(f"M6 {start + 3}H3V{line + 4}H6", "bracket"))
             right = 14 + 5.6 * min(max(len(text) for text in lines), (LABEL - 40) // 5.6)
-            items.append(_path(f"M{right} {start + 3}h3V{line + 4}h-3", "bracket"))
+            items.append(path_item(f"M{right} {start + 3}h3V{line + 4}h-3", "bracket"))
             if count > 1:
-                items.append(_text(right + 8, (start + line) / 2 + 7, f"×{count}", size=NORMAL, strong=True))
+                items.append(text_item(right + 8, (start + line) / 2 + 7, f"×{count}", size=NORMAL, strong=True))
     return items
 
 
@@ -220,16 +215,16 @@ def _box(
             + (f" {words.differs}" if changed else ""),
         }
     )
-    for place, text in enumerate([_fitting(title, BOX - 8, NORMAL), *numbers, sees]):
+    for place, text in enumerate([fitting(title, BOX - 8, NORMAL), *numbers, sees]):
         items.append(
-            _text(x + BOX / 2, y + 14 + 13 * place, text, size=NORMAL if place == 0 else SMALL, strong=place == 0, anchor="middle")
+            text_item(x + BOX / 2, y + 14 + 13 * place, text, size=NORMAL if place == 0 else SMALL, strong=place == 0, anchor="middle")
         )
     if changed:
-        items.append(_text(x + BOX - 4, y + 12, "≠", anchor="end", strong=True, mark="unequal"))
+        items.append(text_item(x + BOX - 4, y + 12, "≠", anchor="end", strong=True, mark="unequal"))
     if block.shortcut:
         kind = f"shortcut {block.shortcut}"
-        items.append(_path(f"M{x + BOX} {y + BOX_HEIGHT / 2}h{NODE}", "edge"))
-        items.append(_path(f"M{x - 14} {y + BOX_HEIGHT / 2}C{x - 14} {y - ARC - 4} {x + 4} {y - ARC + 2} {x + BOX / 2} {y - ARC + 2}S{x + BOX + 14} {y - ARC - 4} {x + BOX + 14} {y + BOX_HEIGHT / 2 - 6}", kind))  # fmt: skip
+        items.append(path_item(f"M{x + BOX} {y + BOX_HEIGHT / 2}h{NODE}", "edge"))
+        items.append(path_item(f"M{x - 14} {y + BOX_HEIGHT / 2}C{x - 14} {y - ARC - 4} {x + 4} {y - ARC + 2} {x + BOX / 2} {y - ARC + 2}S{x + BOX + 14} {y - ARC - 4} {x + BOX + 14} {y + BOX_HEIGHT / 2 - 6}", kind))  # fmt: skip
         items.append({"kind": "node", "x": x + BOX + NODE, "y": y + BOX_HEIGHT / 2, "r": 6.5, "mark": "add"})
     return items
 
@@ -249,8 +244,8 @@ def _own_name(block: Block, part: Part) -> str:
 
 def _edge(x: float, y: float, length: float, label: str) -> list[Item]:
     return [
-        _path(f"M{x} {y}h{length}", "edge", arrow=True),
-        _text(x + length / 2 + 2, y + 12, label, size=SMALL - 1, anchor="middle", faint=True),
+        path_item(f"M{x} {y}h{length}", "edge", arrow=True),
+        text_item(x + length / 2 + 2, y + 12, label, size=SMALL - 1, anchor="middle", faint=True),
     ]
 
 
@@ -258,208 +253,25 @@ def _turn(leaves: tuple[float, float], x: float, y: float, label: str) -> list[I
     """From the end of one row around to the beginning of the next; the shape on the way."""
     before = x - INTO + 4
     if leaves[1] <= 2:  # the image
-        return [_path(f"M{before} {leaves[1]}V{y}H{x}", "edge", arrow=True)]
+        return [path_item(f"M{before} {leaves[1]}V{y}H{x}", "edge", arrow=True)]
     around, middle = leaves[0] + 12, y - BOX_HEIGHT / 2 - ARC - BETWEEN / 2 + 5
     return [
-        _path(f"M{leaves[0]} {leaves[1]}H{around}V{middle}H{before}V{y}H{x}", "edge", arrow=True),
-        _text(before + 6, middle - 4, label, size=SMALL - 1, faint=True),
+        path_item(f"M{leaves[0]} {leaves[1]}H{around}V{middle}H{before}V{y}H{x}", "edge", arrow=True),
+        text_item(before + 6, middle - 4, label, size=SMALL - 1, faint=True),
     ]
-
-
-# -- one block ---------------------------------------------------------------------------------------------------------------------------
-
-
-def opened(block: Block, steps: Sequence[Step], words: DiagramWords) -> Drawing:
-    """`steps` are all of the network. Layers of the main path below each other, those of the shortcut beside them."""
-    known = {step.name: step for step in steps}
-    inside = [known[name] for name in block.steps]
-    aside = [step for step in inside if step.name in block.aside]
-    main = [step for step in inside if step.name not in block.aside]
-    rows = {step.name: TOP + PITCH * (place + 1) for place, step in enumerate(main)}
-    start, left = TOP, float(LANE)
-    middle = left + LAYER / 2
-    entry = _entry_shape(inside, known, block)
-    items: list[Item] = []
-    x = left + LAYER + 8
-    for width, text in zip(COLUMNS, (words.column_parameters, words.column_macs, words.column_sees), strict=True):
-        x += width
-        items.append(_text(x, start + 4, text, size=SMALL, faint=True, anchor="end"))
-    items.append({"kind": "node", "x": middle, "y": start, "r": 10, "mark": "entry"})
-    items.append(_text(middle, start + 4, "x", anchor="middle", strong=True))
-    previous: Step | None = None
-    for step in main:
-        y = rows[step.name]
-        items += _incoming(step, previous, rows, known, block, middle, left, start, y, entry)
-        items += _layer(step, y, middle, left, words, sum_text=words.add if block.shortcut == "identity" else words.add_shaped)
-        previous = step
-    end = max(rows.values(), default=start)
-    items += _beside(aside, rows, known, block, main, start, left, middle)
-    last = main[-1] if main else inside[-1]
-    items.append(_path(f"M{middle} {end + LAYER_HEIGHT / 2}V{end + PITCH - 14}", "edge", arrow=True))
-    items.append(_text(middle + 8, end + PITCH - 14, shape_text(last.output_shape), size=SMALL, faint=True))
-    return Drawing(width=left + LAYER + 8 + sum(COLUMNS) + 6, height=end + PITCH, items=items)
-
-
-def _entry_shape(inside: Sequence[Step], known: dict[str, Step], block: Block) -> str:
-    """The shape of what comes in; of everything that comes in where a layer takes several things from outside (DenseNet)."""
-    names = {step.name for step in inside}
-    outside = list(dict.fromkeys(name for step in inside for name in step.inputs if name not in names))
-    if len(outside) < 2:
-        return shape_text(block.input_shape)
-    shapes = [shape_text(known[name].output_shape) if name in known else shape_text(block.input_shape) for name in outside]
-    return " + ".join(shapes) if len(shapes) <= 2 else f"{shapes[0]} + … + {shapes[-1]} ({len(shapes)})"
-
-
-def _incoming(
-    step: Step,
-    previous: Step | None,
-    rows: dict[str, float],
-    known: dict[str, Step],
-    block: Block,
-    middle: float,
-    left: float,
-    start: float,
-    y: float,
-    entry: str,
-) -> list[Item]:
-    """The edges into a layer: straight from the layer above, as an arc from further up."""
-    items: list[Item] = []
-    done_entry = False
-    for name in step.inputs:
-        from_above = name == previous.name if previous is not None else name not in rows and name not in block.aside
-        if name in block.aside or (previous is None and done_entry):
-            continue
-        if from_above:
-            above = start + 10 if previous is None else rows[name] + _half(previous)
-            label = entry if previous is None else shape_text(known[name].output_shape)
-            items.append(_path(f"M{middle} {above}V{y - _half(step)}", "edge", arrow=True))
-            items.append(_text(middle + 8, (above + y - _half(step)) / 2 + 3, label, size=SMALL - 1, faint=True))
-            done_entry = previous is None
-            continue
-        if (
-            name not in rows
-            and previous is not None
-            and any(n not in rows and n not in block.aside for n in step.inputs[: step.inputs.index(name)])
-        ):
-            continue  # several things from outside are one arc
-        source = rows.get(name, start)
-        label = shape_text(known[name].output_shape) if name in rows else shape_text(block.input_shape)
-        is_shortcut = _is_add(step) and block.shortcut is not None and (name not in rows or len(step.inputs) > 1)
-        items += _arc(source, y, left, label, shortcut=is_shortcut, from_entry=name not in rows, middle=middle)
-    return items
-
-
-def _arc(source: float, target: float, left: float, label: str, *, shortcut: bool, from_entry: bool, middle: float) -> list[Item]:
-    reach = min(LANE - 22.0, 26.0 + (target - source) * 0.16)
-    begin = middle - 10 if from_entry else left
-    end = middle - 11 if shortcut else left
-    out = left - reach
-    return [
-        _path(f"M{begin} {source}H{out + 12}Q{out} {source} {out} {source + 12}V{target - 12}Q{out} {target} {out + 12} {target}H{end}", "shortcut identity" if shortcut else "edge", arrow=True),
-        {**_text(out - 5, (source + target) / 2, label, size=SMALL - 1, faint=not shortcut, anchor="middle"), "turn": -90},
-    ]  # fmt: skip
-
-
-def _beside(
-    aside: Sequence[Step],
-    rows: dict[str, float],
-    known: dict[str, Step],
-    block: Block,
-    main: Sequence[Step],
-    start: float,
-    left: float,
-    middle: float,
-) -> list[Item]:
-    """The shortcut's own layers on its way from x to the add."""
-    if not aside:
-        return []
-    target = next(rows[step.name] for step in main if _is_add(step))
-    column, width = 50.0, 96.0
-    items: list[Item] = [_path(f"M{middle - 10} {start}H{column + 12}Q{column} {start} {column} {start + 12}V{target - 12}Q{column} {target} {column + 12} {target}H{middle - 11}", f"shortcut {block.shortcut}", arrow=True)]  # fmt: skip
-    room = target - start - 40
-    pitch = min(46.0, room / len(aside))
-    top = (start + target) / 2 - pitch * (len(aside) - 1) / 2
-    for place, step in enumerate(aside):
-        y = top + pitch * place
-        items.append(
-            {"kind": "box", "x": column - width / 2, "y": y - 12, "w": width, "h": 24, "mark": "layer onshortcut", "title": _hint(step)}
-        )
-        items.append(_text(column, y + 4, _fitting(_layer_name(step, short=True), width - 4), size=SMALL, anchor="middle"))
-    below = top + pitch * (len(aside) - 1) + 26
-    parameters = sum(step.parameters for step in aside)
-    items.append(_text(column + 6, below, shape_text(aside[-1].output_shape), size=SMALL - 1))
-    if parameters:
-        items.append(_text(column + 6, top - 19, f"+{parameters:,}", size=SMALL - 1))
-    return items
-
-
-def _layer(step: Step, y: float, middle: float, left: float, words: DiagramWords, *, sum_text: str) -> list[Item]:
-    items: list[Item] = []
-    if _is_add(step):
-        items.append({"kind": "node", "x": middle, "y": y, "r": 11, "mark": "add", "title": sum_text})
-        items.append(_text(middle + 18, y + 4, sum_text, size=SMALL, strong=True))
-    else:
-        weighted = "weighted" if step.parameters and step.macs else ""
-        items.append(
-            {
-                "kind": "box",
-                "x": left,
-                "y": y - LAYER_HEIGHT / 2,
-                "w": LAYER,
-                "h": LAYER_HEIGHT,
-                "mark": f"layer {weighted}",
-                "title": _hint(step),
-            }
-        )
-        items.append(_text(middle, y + 4, _fitting(_layer_name(step), LAYER - 8), anchor="middle"))
-    x = left + LAYER + 8
-    sees = words.sees_all if step.receptive_field is None else f"{step.receptive_field} px"
-    for width, text in zip(
-        COLUMNS, (f"{step.parameters:,}" if step.parameters else "–", short_number(step.macs) if step.macs else "–", sees), strict=True
-    ):
-        x += width
-        items.append(_text(x, y + 4, text, size=SMALL, anchor="end", faint=text == "–"))
-    return items
-
-
-def _is_add(step: Step) -> bool:
-    return step.kind in ("add", "Add") and len(step.inputs) > 1
-
-
-def _half(step: Step) -> float:
-    return 11 if _is_add(step) else LAYER_HEIGHT / 2
-
-
-def _layer_name(step: Step, *, short: bool = False) -> str:
-    """Conv2d 3×3, 64, stride 2"""
-    kind = {"Conv2d": "", "BatchNorm2d": "BatchNorm"}.get(step.kind, step.kind) if short else step.kind
-    if not step.kernel:
-        return f"{kind} {step.output_shape[-1]}" if step.kind == "Linear" else kind
-    parts = ["×".join(map(str, step.kernel))]
-    if step.macs:
-        parts.append(str(step.output_shape[0]))
-    if max(step.stride, default=1) > 1:
-        parts.append(f"/{step.stride[0]}")
-    if step.groups > 1:
-        parts.append(f"C={step.groups}")
-    return f"{kind} {', '.join(parts)}".strip()
-
-
-def _hint(step: Step) -> str:
-    return f"{step.name}: {step.kind}, {shape_text(step.output_shape)}"
 
 
 # -- primitives ----------------------------------------------------------------------------------------------------------------------------
 
 
-def _text(
+def text_item(
     x: float, y: float, text: str, *, size: float = NORMAL, strong: bool = False, faint: bool = False, anchor: str = "start", mark: str = ""
 ) -> Item:
     marks = " ".join(filter(None, ["strong" if strong else "", "faint" if faint else "", mark]))
     return {"kind": "text", "x": x, "y": y, "text": text, "size": size, "anchor": anchor, "mark": marks}
 
 
-def _path(d: str, mark: str, *, arrow: bool = False) -> Item:
+def path_item(d: str, mark: str, *, arrow: bool = False) -> Item:
     return {"kind": "path", "d": d, "mark": mark, "arrow": arrow}
 
 
@@ -468,7 +280,7 @@ def text_width(text: str, size: float = SMALL) -> float:
     return sum(1.0 if ord(letter) > 0x2E80 else 0.55 for letter in text) * size
 
 
-def _fitting(text: str, room: float, size: float = SMALL) -> str:
+def fitting(text: str, room: float, size: float = SMALL) -> str:
     """Cut in the middle, so that the end of a long name stays."""
     if text_width(text, size) <= room:
         return text

@@ -70,7 +70,10 @@ def linear_chart(rows: Sequence[SizeRow], words: SizeWords) -> alt.LayerChart:
     data = pd.DataFrame([vars(row) for row in rows])
     base = alt.Chart(data).encode(
         y=alt.Y(
-            "name:N", title=None, sort=alt.SortField("linear_share", order="descending"), axis=alt.Axis(labelLimit=150, labelOverlap=False)
+            "name:N",
+            title=None,
+            sort=alt.SortField("linear_share", order="descending"),
+            axis=alt.Axis(labelLimit=150, labelOverlap=False, labelFlush=False),
         ),
         x=alt.X(
             "linear_share:Q",
@@ -88,4 +91,4 @@ def linear_chart(rows: Sequence[SizeRow], words: SizeWords) -> alt.LayerChart:
         ],
     )
     texts = base.mark_text(align="left", dx=4).encode(text=alt.Text("linear_share:Q", format=".0%"))
-    return alt.layer(bars, texts).properties(height=18 * len(rows))
+    return alt.layer(bars, texts).properties(height=18 * len(rows), padding={"top": 8, "left": 4, "right": 4, "bottom": 4})

@@ -4,7 +4,8 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from dashboard.charts.diagram import opened, short_number
+from dashboard.charts.block_diagram import opened
+from dashboard.charts.diagram import short_number
 from dashboard.charts.theme import SERIES
 from dashboard.components.architectures.described import Subject, described
 from dashboard.components.architectures.diagram import words

@@ -5,7 +5,8 @@ import re
 import pandas as pd
 import streamlit as st
 
-from dashboard.charts.diagram import DiagramWords, differing, opened, overview, shape_text
+from dashboard.charts.block_diagram import opened
+from dashboard.charts.diagram import DiagramWords, differing, overview, shape_text
 from dashboard.components.architectures.described import Subject, described
 from dashboard.components.architectures.drawing import show_drawing
 from dashboard.components.architectures.links import activations_link

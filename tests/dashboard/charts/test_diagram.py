@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from dashboard.charts.diagram import DiagramWords, Drawing, differing, grouped, opened, overview, shape_text, short_number, text_width
+from dashboard.charts.block_diagram import opened
+from dashboard.charts.diagram import DiagramWords, Drawing, differing, grouped, overview, shape_text, short_number, text_width
 from dashboard.charts.shrinking import resolutions, shrinking
 from resnet_core.config import ModelConfig
 from resnet_core.models import ModelDescription, describe, original_spec
