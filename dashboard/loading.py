@@ -5,6 +5,9 @@ A cached network is never handed out: whoever inspects gets a copy of its own, s
 
 import copy
 import dataclasses
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -17,9 +20,11 @@ from resnet_core.comparison import data_at_size_of
 from resnet_core.config import DataConfig, ModelConfig
 from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split, normalize, some_images, stand_in
 from resnet_core.errors import UserError
-from resnet_core.inspection import SETTLED_ON, settle_norms
+from resnet_core.inspection import ENOUGH, SETTLED_ON, settle_norms
 from resnet_core.models import block_places, build_model, get_entry, twin_config
 from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, load_model, runs_root, shipped_names
+
+IDLE_LOAD = 0.7  # processes that wanted a core in the last minute, on average
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -50,6 +55,18 @@ def leave_cores_to_trainings() -> None:
     torch.set_num_threads(max(1, min(4, torch.get_num_threads() // 2)))
 
 
+@contextmanager
+def idle_cores() -> Iterator[None]:
+    """All cores for a measurement that somebody waits for, while nothing else on this machine wants them."""
+    few = torch.get_num_threads()
+    if hasattr(os, "getloadavg") and os.getloadavg()[0] < IDLE_LOAD:
+        torch.set_num_threads(os.cpu_count() or few)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(few)
+
+
 @st.cache_resource(max_entries=12, show_spinner=False)
 def _shared_model(state: tuple[str, float], config: ModelConfig, initial: bool, _checkpoint: Checkpoint) -> nn.Module:
     leave_cores_to_trainings()
@@ -62,11 +79,12 @@ def own_model(checkpoint: Checkpoint, *, initial: bool = False) -> nn.Module:
 
 
 def settled_model(checkpoint: Checkpoint, inputs: torch.Tensor | None = None, *, initial: bool = False) -> nn.Module:
-    """`own_model`; where it has not trained, its BatchNorms know these normalised images (N, C, H, W), else some of the test split."""
+    """`own_model`; where it has not trained, its BatchNorms know the first of these normalised images (N, C, H, W), else some of the test
+    split."""
     model = own_model(checkpoint, initial=initial)
     if not initial and not checkpoint.is_untrained:
         return model
-    return settle_norms(model, _some_inputs(checkpoint) if inputs is None else inputs)
+    return settle_norms(model, _some_inputs(checkpoint) if inputs is None else inputs[:ENOUGH])
 
 
 def _some_inputs(checkpoint: Checkpoint) -> torch.Tensor:

@@ -12,7 +12,7 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
-from dashboard.loading import block_names, checkpoint_images, file_state, images_for, own_model, settled_model
+from dashboard.loading import block_names, checkpoint_images, file_state, idle_cores, images_for, own_model, settled_model
 from dashboard.memory import tidied
 from dashboard.state import ImageChoice, OwnImage, ShownImage
 from resnet_core.data import Split, normalize, some_images
@@ -117,7 +117,8 @@ def _statistics(
     _, images = checkpoint_images(_checkpoint, dataset, split)
     chosen = images.take(some_images(len(images), count, seed))
     inputs = normalize(chosen.images, _checkpoint.spec)
-    return residual_statistics(settled_model(_checkpoint, inputs, initial=initial), inputs)
+    with idle_cores():
+        return residual_statistics(settled_model(_checkpoint, inputs, initial=initial), inputs)
 
 
 def seconds_per_image(checkpoint: Checkpoint) -> float:

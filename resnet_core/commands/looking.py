@@ -28,7 +28,7 @@ def look_at(checkpoint: str, dataset: str | None, split: str, *, count: int, see
     Raises what opening either of them raises, checkpoint_channels, and `with_labels` checkpoint_classes.
     """
     from resnet_core.data import load_split, normalize, some_images
-    from resnet_core.inspection import settle_norms
+    from resnet_core.inspection import ENOUGH, settle_norms
     from resnet_core.runs import find_checkpoint, initial_model, load_model, require_channels
 
     found = find_checkpoint(checkpoint)
@@ -40,5 +40,5 @@ def look_at(checkpoint: str, dataset: str | None, split: str, *, count: int, see
     inputs = normalize(chosen.images, found.spec)
     model = initial_model(found) if initial else load_model(found)
     if initial or found.is_untrained:
-        settle_norms(model, inputs)
+        settle_norms(model, inputs[:ENOUGH])
     return Looked(checkpoint=found, chosen=chosen, inputs=inputs, model=model)

@@ -7,7 +7,7 @@ from resnet_core.inspection.lesions import Lesion, each_block, lesion_accuracies
 from resnet_core.inspection.paths import PathLength, PathReport, measure_paths, path_passes
 from resnet_core.inspection.recording import hooked, recorded, untouched
 from resnet_core.inspection.residual import BlockMaps, BlockStatistics, all_outputs, block_maps, formula_stds, residual_statistics
-from resnet_core.inspection.settling import settle_norms
+from resnet_core.inspection.settling import ENOUGH, settle_norms
 from resnet_core.inspection.shatter import (
     SETTLED_ON,
     LineGradients,
@@ -30,5 +30,5 @@ __all__ = [
     "BlockEvidence", "FINDINGS", "Finding", "NetworkEvidence", "examine", "judge",
     "GradientTrend", "UntrainedGradients", "VERDICTS", "depths_up_to", "gradient_trend", "networks_of_study", "noise_like", "untrained_gradients",
     "PathLength", "PathReport", "measure_paths", "path_passes",
-    "LineGradients", "SETTLED_ON", "ToyGradients", "autocorrelation", "line_gradients", "noise_autocorrelation", "toy_gradients",
+    "ENOUGH", "LineGradients", "SETTLED_ON", "ToyGradients", "autocorrelation", "line_gradients", "noise_autocorrelation", "toy_gradients",
 ]  # fmt: skip

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+ENOUGH = 64  # images: with hundreds of positions each, more of them move a channel's mean and variance by a percent
+
 
 @torch.inference_mode()
 def settle_norms(model: nn.Module, images: Tensor, *, batch_size: int = 64, within: Iterable[nn.Module] | None = None) -> nn.Module:
