@@ -1,7 +1,8 @@
 """Our blocks and networks against torchvision's with the same weights, bit for bit, and against the papers' formulas by hand."""
 
-import re
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -13,41 +14,17 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from resnet_core.config import ModelConfig
 from resnet_core.data.spec import DataSpec
 from resnet_core.models import ResidualBlock, ZeroPadding, block_places, build_model
+from resnet_core.models.foreign import torchvision_name
+from tests.core.models.conftest import shake
 
 IMAGENET = DataSpec(
     name="test", channels=3, height=224, width=224, classes=tuple(str(i) for i in range(1000)), mean=(0.5,) * 3, std=(0.25,) * 3
 )
 TINY = DataSpec(name="test", channels=2, height=8, width=8, classes=("a", "b", "c"), mean=(0.5,) * 2, std=(0.25,) * 2)
-TO_TORCHVISION = [
-    (r"stages\.(\d)\.", lambda m: f"layer{int(m[1]) + 1}."),
-    (r"residual\.conv(\d)", r"conv\1"),
-    (r"residual\.norm(\d)", r"bn\1"),
-    (r"shortcut\.conv", "downsample.0"),
-    (r"shortcut\.norm", "downsample.1"),
-    (r"stem\.conv", "conv1"),
-    (r"stem\.norm", "bn1"),
-    (r"head\.fc", "fc"),
-]
-
-
-def torchvision_name(name: str) -> str:
-    for pattern, replacement in TO_TORCHVISION:
-        name = re.sub(pattern, replacement, name)
-    return name
 
 
 def give_weights(ours: nn.Module, theirs: nn.Module) -> None:
     theirs.load_state_dict({torchvision_name(name): tensor for name, tensor in ours.state_dict().items()})
-
-
-def shake(model: nn.Module, seed: int = 0) -> None:
-    """Norms as after some training: nothing is left at 0 or 1, where a swapped pair would go unnoticed."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
-                    tensor.copy_(torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype) + 0.5)
 
 
 def assert_same(ours: nn.Module, theirs: nn.Module, images: Tensor) -> None:
@@ -83,14 +60,55 @@ def test_a_block_is_torchvision_s_block(name: str, stage: int, index: int, train
     assert_same(ours.train(training), theirs.train(training), torch.randn(3, first.in_channels, 10, 10))
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
-def test_a_whole_network_is_torchvision_s(name: str) -> None:
-    ours = build_model(ModelConfig(model=name), IMAGENET)
+@pytest.mark.parametrize("depth", [18, pytest.param(34, marks=pytest.mark.long), 50, pytest.param(101, marks=pytest.mark.long), 152])
+def test_a_whole_network_is_torchvision_s(depth: int) -> None:
+    """Logits, gradients of every weight and of the input: the same bits. Its state_dict loads with nothing missing and nothing left over."""
+    ours = build_model(ModelConfig(model=f"resnet{depth}"), IMAGENET)
     shake(ours)
     with torch.device("meta"):  # drawing its weights would take longer than the test
-        theirs = getattr(torchvision.models, name)().to_empty(device="cpu")
+        theirs = getattr(torchvision.models, f"resnet{depth}")().to_empty(device="cpu")
     give_weights(ours, theirs)
-    assert_same(ours.eval(), theirs.eval(), torch.randn(2, 3, 48, 40))
+    assert_same(ours.eval(), theirs.eval(), torch.randn(1, 3, 40, 33))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_surgery_on_torchvision_s_network_gives_our_network_for_small_images(name: str, channels: int) -> None:
+    """What people do to fit it to digits: a 3x3 first convolution of stride 1, no pooling behind it, a head of ten classes."""
+    digits = replace(TINY, channels=channels, height=28, width=28, classes=tuple("0123456789"))
+    ours = build_model(ModelConfig(model=name), digits)
+    shake(ours)
+    with torch.device("meta"):
+        theirs = getattr(torchvision.models, name)()
+        theirs.conv1 = nn.Conv2d(channels, 64, kernel_size=3, stride=1, padding=1, bias=False)
+        theirs.maxpool = nn.Identity()
+        theirs.fc = nn.Linear(theirs.fc.in_features, 10)
+    theirs = theirs.to_empty(device="cpu")
+    give_weights(ours, theirs)
+    assert_same(ours.eval(), theirs.eval(), torch.randn(1, channels, 28, 28))
+
+
+def test_option_c_projects_where_nothing_changes_too() -> None:
+    ours = build_model(ModelConfig(model="resnet18", width=0.25, option="C"), IMAGENET).stages[0][1]  # type: ignore[index, union-attr]
+    shake(ours)
+    theirs = BasicBlock(16, 16, 1, nn.Sequential(nn.Conv2d(16, 16, 1, bias=False), nn.BatchNorm2d(16)))
+    give_weights(ours, theirs)
+    assert_same(ours.eval(), theirs.eval(), torch.randn(2, 16, 7, 7))
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("option", ["A", "B", "C"])
+@pytest.mark.parametrize("name", ["resnet8", pytest.param("resnet50", marks=pytest.mark.long)])
+def test_every_combination_of_options_runs_and_has_its_twin(name: str, option: str, version: str) -> None:
+    """Norms, stems and the place of the stride on top: the logits of a batch, and a plain twin of the same parameters but for shortcuts."""
+    for norm, stem, early in product(("batch", "group", "none"), ("small", "imagenet"), (False, True)):
+        changes = {"option": option, "version": version, "norm": norm, "stem": stem, "stride_in_1x1": early, "width": 0.125}
+        both = [ModelConfig(model=n, **changes) for n in (name, name.replace("resnet", "plain"))]  # type: ignore[arg-type]
+        ours, twin = (build_model(config, TINY, seed=None, device="meta") for config in both)
+        assert ours(torch.empty(2, 2, 8, 8, device="meta")).shape == twin(torch.empty(2, 2, 8, 8, device="meta")).shape == (2, 3)
+        shapes = {key: tensor.shape for key, tensor in ours.state_dict().items() if ".shortcut." not in key}
+        assert shapes == {key: tensor.shape for key, tensor in twin.state_dict().items()}
+        assert any(".shortcut." in key for key in ours.state_dict()) == (option != "A")
 
 
 def test_stride_in_the_first_1x1_is_the_paper_s_bottleneck() -> None:

@@ -8,12 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from resnet_core.config import ModelConfig
 from resnet_core.data.spec import DataSpec
 from resnet_core.models import MODELS, build_model, describe
-
-
-def spec(channels: int, size: int, classes: int) -> DataSpec:
-    names = tuple(str(i) for i in range(classes))
-    return DataSpec(name="test", channels=channels, height=size, width=size, classes=names, mean=(0.5,) * channels, std=(0.25,) * channels)
-
+from tests.core.models.conftest import spec
 
 CIFAR, MNIST, IMAGENET = spec(3, 32, 10), spec(1, 28, 10), spec(3, 224, 1000)
 CIFAR_COUNTS = {8: 75_290, 20: 269_722, 32: 464_154, 44: 658_586, 56: 853_018, 110: 1_727_962}
@@ -31,6 +26,12 @@ def test_networks_for_small_images_have_the_published_size(family: str, depth: i
     """With option A a ResNet and its plain twin are equally large; one input channel instead of three saves 2 x 9 x 16 weights."""
     assert count(f"{family}{depth}", CIFAR) == parameters
     assert count(f"{family}{depth}", MNIST) == parameters - 288
+
+
+def test_the_paper_s_table_in_millions() -> None:
+    """He et al. 2015, table 6."""
+    millions = {20: 0.27, 32: 0.46, 44: 0.66, 56: 0.85, 110: 1.7}
+    assert {depth: round(count(f"resnet{depth}", CIFAR) / 1e6, 1 if depth == 110 else 2) for depth in millions} == millions
 
 
 @pytest.mark.parametrize(("depth", "parameters"), IMAGENET_COUNTS.items())
@@ -85,6 +86,7 @@ def test_describe_counts_as_torch_does(config: ModelConfig, data: DataSpec) -> N
 def test_describe_counts_resnet_18_as_published() -> None:
     """1.8 x 10^9 multiply-accumulates (He et al. 2015, table 1), 4.1 x 10^9 for torchvision's ResNet-50 (the paper's has 3.8)."""
     assert describe(ModelConfig(model="resnet18"), IMAGENET).macs == pytest.approx(1.8e9, rel=0.02)
+    assert describe(ModelConfig(model="plain34"), IMAGENET).macs == pytest.approx(3.6e9, rel=0.02)  # figure 3
     assert describe(ModelConfig(model="resnet50"), IMAGENET).macs == pytest.approx(4.1e9, rel=0.01)
     assert describe(ModelConfig(model="resnet50", stride_in_1x1=True), IMAGENET).macs == pytest.approx(3.8e9, rel=0.02)
 
