@@ -27,7 +27,7 @@ from resnet_core.inspection.recording import hooked, untouched
 from resnet_core.models import get_entry
 from resnet_core.runs import Checkpoint
 
-ALARMS = 0.012  # of real digits are taken for none
+ALARMS, DOUBTS = 0.012, 0.05  # of real digits are taken for none, and for unusual ones
 REFERENCES, CALIBRATION = 2000, 1000  # images of mnist-mini, each used as it is and changed
 TYPICAL = 30  # centres per class and layer
 ROUNDS = 12  # of k-means
@@ -62,6 +62,11 @@ class Familiarity:
     def limit(self) -> float:
         """The score above which a drawing looks like no digit."""
         return float(np.quantile(self.usual, 1 - ALARMS))
+
+    @property
+    def doubt(self) -> float:
+        """The score above which a drawing is an unusual digit, if it is one."""
+        return float(np.quantile(self.usual, 1 - DOUBTS))
 
     def share_farther(self, score: float) -> float:
         """Of real digits, how many look even less like one."""

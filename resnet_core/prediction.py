@@ -16,15 +16,15 @@ from resnet_core.models import get_entry
 from resnet_core.runs import Checkpoint
 
 SURE, LIKELY = 0.95, 0.70  # least probability of the answer, by the network that gives it least
-Certainty = Literal["sure", "likely", "unsure", "none"]
+Certainty = Literal["sure", "likely", "odd", "unsure", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Opinion:
     """One network's probabilities (K,) in the order of `classes`, divided by its `temperature` where it has one.
 
-    `strangeness` is above 0 where the drawing looks like no digit to it, `farther` the share of real digits that look even less like
-    one; both are None where that was not learnt of this network, or it is not for digits.
+    `strangeness` is above 0 where the drawing looks like no digit to it, `oddness` already where it would be an unusual one, `farther` is
+    the share of real digits that look even less like one; all are None where that was not learnt of this network, or it is not for digits.
     """
 
     network: str
@@ -32,6 +32,7 @@ class Opinion:
     probabilities: NDArray[np.float32]
     temperature: float | None = None
     strangeness: float | None = None
+    oddness: float | None = None
     farther: float | None = None
 
     @property
@@ -43,7 +44,8 @@ class Opinion:
 class Verdict:
     """`answer` and `runner_up` have the largest means over the networks; `probability` is the least that one gives the answer.
 
-    The certainty is `none` where the drawing looks like no digit to the networks on average, and `unsure` where they differ.
+    The certainty is `none` where the drawing looks like no digit to the networks on average, `unsure` where they differ, and `odd` where
+    they would be sure of what is an unusual digit to them on average.
     """
 
     answer: str
@@ -66,7 +68,7 @@ def ask(checkpoint: Checkpoint, model: nn.Module, image: NDArray[np.uint8], know
     if known is None:
         return opinion
     (score,) = known.scores(features).tolist()
-    facts = {**vars(opinion), "strangeness": score - known.limit, "farther": known.share_farther(score)}
+    facts = {**vars(opinion), "strangeness": score - known.limit, "oddness": score - known.doubt, "farther": known.share_farther(score)}
     return Opinion(**facts)
 
 
@@ -86,9 +88,18 @@ def verdict(opinions: Sequence[Opinion]) -> Verdict:
     first, second = np.argsort(-table.mean(0), kind="stable")[:2]
     agree = len(set(table.argmax(1))) == 1
     probability = float(table[:, first].min())
-    strange = [opinion.strangeness for opinion in opinions if opinion.strangeness is not None]
-    certainty: Certainty = "none" if strange and np.mean(strange) > 0 else _certainty(probability) if agree else "unsure"
+    certainty = _certainty(probability) if agree else "unsure"
+    if _above([opinion.strangeness for opinion in opinions]):
+        certainty = "none"
+    elif certainty != "unsure" and _above([opinion.oddness for opinion in opinions]):
+        certainty = "odd"
     return Verdict(answer=classes[first], runner_up=classes[second], probability=probability, agree=agree, certainty=certainty)
+
+
+def _above(values: Sequence[float | None]) -> bool:
+    """On average over those that know."""
+    known = [value for value in values if value is not None]
+    return bool(known) and sum(known) / len(known) > 0
 
 
 def _certainty(probability: float) -> Certainty:

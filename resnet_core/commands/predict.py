@@ -12,7 +12,13 @@ from resnet_core.errors import UserError
 if TYPE_CHECKING:
     from resnet_core.prediction import Verdict
 
-WORDS = {"sure": "surely {0}", "likely": "probably {0}", "unsure": "not sure: {0} or {1}", "none": "does not look like a digit"}
+WORDS = {
+    "sure": "surely {0}",
+    "likely": "probably {0}",
+    "odd": "{0}, but an unusual one",
+    "unsure": "not sure: {0} or {1}",
+    "none": "does not look like a digit",
+}
 
 
 def predict(

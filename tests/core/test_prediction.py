@@ -14,8 +14,8 @@ def peak(place: int, height: float) -> list[float]:
     return [height if k == place else (1 - height) / 9 for k in range(10)]
 
 
-def opinion(table: list[float], strangeness: float | None = None) -> Opinion:
-    return Opinion(network="a", classes=tuple("0123456789"), probabilities=np.array(table), strangeness=strangeness)
+def opinion(table: list[float], strangeness: float | None = None, oddness: float | None = None) -> Opinion:
+    return Opinion(network="a", classes=tuple("0123456789"), probabilities=np.array(table), strangeness=strangeness, oddness=oddness)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +43,8 @@ def test_what_looks_like_no_digit_to_networks_on_average_is_none_however_sure_th
     assert verdict([opinion(sure, 2.0), opinion(sure, -1.0)]).certainty == "none"
     assert verdict([opinion(sure, 1.0), opinion(sure, -2.0)]).certainty == "sure"
     assert verdict([opinion(sure, 1.0), opinion(sure)]).certainty == "none"  # the other one was not learnt
+    assert verdict([opinion(sure, -1.0, 1.0), opinion(sure, -1.0, -0.5)]).certainty == "odd"
+    assert verdict([opinion(sure, -1.0, 1.0), opinion(peak(1, 0.99), -1.0, -0.5)]).certainty == "unsure"
 
 
 def test_probabilities_are_of_logits_divided_by_the_temperature() -> None:

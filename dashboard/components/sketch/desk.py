@@ -16,7 +16,7 @@ from dashboard.i18n import error_text, t
 from dashboard.navigation import link_to
 from resnet_core.data.sketch import SIDE
 from resnet_core.errors import UserError
-from resnet_core.familiarity import ALARMS
+from resnet_core.familiarity import ALARMS, DOUBTS
 from resnet_core.prediction import LIKELY, SURE, Verdict, verdict
 
 ENLARGED = 10  # screen pixels per pixel of the image
@@ -76,7 +76,7 @@ def _show_prediction(source: str, given: Given | None, networks: dict[str, str])
 def _show_answers(answers: list[Answer]) -> None:
     """Of networks that know the same classes."""
     found = verdict([answer.opinion for answer in answers])
-    st.subheader(_headline(found), anchor=False, help=t("sketch.certainty_help", sure=SURE, likely=LIKELY, alarms=ALARMS))
+    st.subheader(_headline(found), anchor=False, help=t("sketch.certainty_help", sure=SURE, likely=LIKELY, alarms=ALARMS, doubts=DOUBTS))
     st.markdown(_reason(found, answers))
     chart = probability_bars(
         answers[0].opinion.classes,
@@ -95,6 +95,8 @@ def _headline(found: Verdict) -> str:
             return t("sketch.sure", answer=found.answer)
         case "likely":
             return t("sketch.likely", answer=found.answer)
+        case "odd":
+            return t("sketch.odd", answer=found.answer)
         case "none":
             return t("sketch.none")
         case _:

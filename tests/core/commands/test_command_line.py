@@ -287,7 +287,7 @@ def test_predict_says_what_the_network_says(call: Call, run: str, tmp_path: Path
         (opinion,) = row["networks"]
         assert (opinion["network"], opinion["answer"], opinion["probabilities"]) == (run, row["label"], row["probabilities"])
         assert 0 <= opinion["farther"] <= 1
-        assert row["certainty"] in ("sure", "likely", "unsure", "none")
+        assert row["certainty"] in ("sure", "likely", "odd", "unsure", "none")
 
 
 def test_tables_for_people(run: str, capsys: pytest.CaptureFixture[str]) -> None:
