@@ -70,12 +70,13 @@ export default function ({ data, parentElement, setTriggerValue }) {
   arrowHead(svg)
   data.items.forEach((item) => draw(svg, item, (value) => setTriggerValue("pick", value)))
   view.replaceChildren(svg)
-  view.style.maxHeight = `${data.room}px`
+  const tall = window.innerHeight > 900  // a larger window gets a larger drawing
+  view.style.maxHeight = `${tall ? Math.max(data.room, window.innerHeight - 330) : data.room}px`
   if (focused) view.querySelector(`.pick[data-value="${CSS.escape(focused)}"]`)?.focus()
 
   const fit = () => {
     const zoom = zooms.get(root) ?? 1
-    const width = Math.min(data.width * 1.05, view.clientWidth || data.width) * zoom
+    const width = Math.min(data.width * (tall ? 1.3 : 1.05), view.clientWidth || data.width) * zoom
     svg.setAttribute("width", width)
     svg.setAttribute("height", (width * data.height) / data.width)
   }

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +93,56 @@ def test_operations_without_a_module_are_seen_with_their_inputs() -> None:
     assert [steps[name].parameters for name in ("conv", "conv#2", "@mul")] == [81, 0, 3]
     assert [steps[name].receptive_field for name in ("conv", "conv#2", "@add", "@max_pool")] == [3, 5, 5, 6]
     assert steps["@max_pool"].output_shape == (3, 4, 4)
+
+
+class WideShortcut(nn.Module):
+    """The path around sees more than the path through: 1 + (3 - 1) + (5 - 1) x 2 = 11 pixels against 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.residual = nn.Conv2d(3, 4, 1, stride=2)
+        self.shortcut = nn.Sequential(nn.MaxPool2d(3, stride=2, padding=1), nn.Conv2d(3, 4, 5, padding=2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.residual(x) + self.shortcut(x)  # type: ignore[no-any-return]
+
+
+def test_the_receptive_field_is_that_of_the_widest_path() -> None:
+    with torch.device("meta"):
+        steps = {step.name: step.receptive_field for step in trace(WideShortcut(), (3, 32, 32))}
+    assert steps == {"residual": 1, "shortcut.0": 3, "shortcut.1": 11, "@add": 11}
+
+
+@pytest.mark.parametrize("model", ["resnet14", "resnet50"])
+def test_receptive_fields_are_where_gradients_come_from(model: str) -> None:
+    """Measured: the rows of pixels that the middle of each block's output depends on, with positive weights and no norms."""
+    side = 65
+    config, spec = ModelConfig(model=model, norm="none", stem="small", width=0.125), replace(original_spec(model), height=side, width=side)
+    network = build_model(config, spec, seed=0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.fill_(0.01)
+    stages = [part for part in describe(config, spec).parts if part.role == "stage"]
+    blocks = {block.name: block.receptive_field or side for part in stages for block in part.blocks}
+    image = torch.ones(1, 3, side, side, requires_grad=True)
+    with recorded_with_graph(network, list(blocks)) as outputs:
+        network(image)
+    inside = {name: pixels for name, pixels in blocks.items() if pixels < side}
+    assert len(inside) >= 6
+    for name, pixels in inside.items():
+        middle = outputs[name].shape[-1] // 2
+        (gradient,) = torch.autograd.grad(outputs[name][0, :, middle, middle].sum(), image, retain_graph=True)
+        rows = gradient[0].sum((0, 2)).nonzero().flatten()
+        assert int(rows[-1] - rows[0]) + 1 == pixels, name
+
+
+@contextmanager
+def recorded_with_graph(network: nn.Module, names: list[str]) -> Iterator[dict[str, Tensor]]:
+    outputs: dict[str, Tensor] = {}
+    handles = [network.get_submodule(name).register_forward_hook(lambda m, i, o, name=name: outputs.__setitem__(name, o)) for name in names]
+    yield outputs
+    for handle in handles:
+        handle.remove()
 
 
 def test_a_network_is_left_as_it_was() -> None:
