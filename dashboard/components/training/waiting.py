@@ -31,12 +31,8 @@ def waiting_runs(runs: tuple[Run, ...]) -> None:
 def _row(run: Run, *, first: bool, last: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(t("waiting.row", position=run.position, name=run.name, network=run.model_name, dataset=run.dataset), width="stretch")
-        up = st.button(":material/arrow_upward:", key=f"train_up_{run.run}", help=t("waiting.up"), disabled=first)
-        down = st.button(":material/arrow_downward:", key=f"train_down_{run.run}", help=t("waiting.down"), disabled=last)
-        out = st.button(":material/close:", key=f"train_out_{run.run}", help=t("waiting.out"))
-    if up or down:
-        store().move(run.run, -1 if up else 1)
-    if out:
-        store().send(run.run, "stop")
-    if up or down or out:
-        st.rerun(scope="fragment")
+        move, out = store().move, store().send
+        keys = {what: f"train_{what}_{run.run}" for what in ("up", "down", "out")}
+        st.button(":material/arrow_upward:", key=keys["up"], help=t("waiting.up"), disabled=first, on_click=move, args=(run.run, -1))
+        st.button(":material/arrow_downward:", key=keys["down"], help=t("waiting.down"), disabled=last, on_click=move, args=(run.run, 1))
+        st.button(":material/close:", key=keys["out"], help=t("waiting.out"), on_click=out, args=(run.run, "stop"))
