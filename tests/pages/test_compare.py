@@ -17,7 +17,6 @@ from streamlit.testing.v1 import AppTest
 from dashboard.components.compare import data as compare_data
 from dashboard.components.compare.exports import as_npz, as_png
 from dashboard.components.compare.maps import Request, map_of
-from dashboard.components.compare.matrix import CHOSEN
 from dashboard.components.compare.pair import Pair
 from dashboard.i18n import sentences
 from dashboard.state import ImageChoice
@@ -169,16 +168,15 @@ def test_a_cell_and_a_shortcut_open_their_images(open_page: OpenPage) -> None:
     matrix = both.matrix()
     assert counts == {(int(r), int(c)): matrix[r, c] for r, c in np.argwhere(matrix)}
     cell = max(counts, key=counts.__getitem__)
-    app.session_state[CHOSEN] = cell
-    app.run()
+    app.selectbox(key="compare_row").set_value(cell[0])
+    app.selectbox(key="compare_column").set_value(cell[1]).run()
     words, classes = sentences("en"), SPEC.classes
     title = words["compare.cell_b"].format(row=classes[cell[0]], column=classes[cell[1]])
     assert words["compare.opened"].format(title=title, count=counts[cell]) in texts(app)
     app.pills(key="compare_shortcut").set_value("both_wrong").run()
     assert_healthy(app)
     count = len(both.shortcut("both_wrong"))
-    title = words["compare.shortcut_both_wrong"].format(count=count)
-    assert words["compare.opened"].format(title=title, count=count) in texts(app)
+    assert words["compare.opened"].format(title=words["compare.shortcut_both_wrong"], count=count) in texts(app)
 
 
 # -- maps ----------------------------------------------------------------------------------------------------------------------------

@@ -321,46 +321,46 @@ def _words(pair: Pair, found: Shown, view: View, others: dict[str, object]) -> N
         st.caption(f"{t('compare.maps_read')} {t(f'compare.scale_read_{view.scale}')}", width="stretch")
     layered = [(request, both) for request, both in found if both[0].strip or both[1].strip]
     notes = [f"**{METHODS[request.method].title}** {t(f'method.{request.method}.meaning')}" for request, _ in found]
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         with st.popover(t("compare.what_methods"), icon=":material/menu_book:"):
             st.markdown("\n\n".join([*notes, *(f"**{METHODS[name].title}** {error_text(errors[0])}" for name, errors in others.items())]))  # type: ignore[index]
-        if layered:
-            _strips(pair, layered, view)
+        every = bool(layered) and st.toggle(t("compare.strip"), key="compare_every_layer", persist_state="session")
+    if every:
+        _strips(pair, layered, view)
 
 
 def _strips(pair: Pair, layered: Shown, view: View) -> None:
     """Every stage or block of a layer method beside each other."""
-    with st.popover(t("compare.strip"), icon=":material/view_column:"):
-        for request, both in layered:
-            names = list(dict.fromkeys(layer.name for one in both for layer in one.strip))
-            maps = [{layer.name: layer.map for layer in one.strip} for one in both]
-            rows = []
-            for place in (0, 1):
-                cells = []
-                for name in names:
-                    values = maps[place].get(name)
-                    limit = symmetric_limit([found[name] for found in maps if name in found])
-                    cells.append(
-                        MapCell(
-                            values=values,
-                            limit=limit,
-                            note="" if values is None else f"±{number(limit)} · {values.shape[0]}×{values.shape[1]}",
-                        )
+    for request, both in layered:
+        names = list(dict.fromkeys(layer.name for one in both for layer in one.strip))
+        maps = [{layer.name: layer.map for layer in one.strip} for one in both]
+        rows = []
+        for place in (0, 1):
+            cells = []
+            for name in names:
+                values = maps[place].get(name)
+                limit = symmetric_limit([found[name] for found in maps if name in found])
+                cells.append(
+                    MapCell(
+                        values=values,
+                        limit=limit,
+                        note="" if values is None else f"±{number(limit)} · {values.shape[0]}×{values.shape[1]}",
                     )
-                rows.append(MapRow(title=pair.labels[place], cells=cells))
-            spec = pair.spec
-            figure = attribution_grid(
-                rows,
-                [_layer_label(name) for name in names],
-                image=image_link(pair),
-                size=(spec.height, spec.width),
-                opacity=view.opacity,
-                scale_words=(t("compare.scale_low"), "0", t("compare.scale_high")),
-                place_words=t("compare.place", row="%{y:.0f}", column="%{x:.0f}"),
-            )
-            st.markdown(f"**{METHODS[request.method].title}**")
-            st.plotly_chart(figure, config=PLOTLY_CONFIG, key=f"compare_strip_{request.method}", alt=t("compare.strip_alt"))
-        st.caption(t("compare.strip_read"))
+                )
+            rows.append(MapRow(title=pair.labels[place], cells=cells))
+        spec = pair.spec
+        figure = attribution_grid(
+            rows,
+            [_layer_label(name) for name in names],
+            image=image_link(pair),
+            size=(spec.height, spec.width),
+            opacity=view.opacity,
+            scale_words=(t("compare.scale_low"), "0", t("compare.scale_high")),
+            place_words=t("compare.place", row="%{y:.0f}", column="%{x:.0f}"),
+        )
+        st.markdown(f"**{METHODS[request.method].title}**")
+        st.plotly_chart(figure, config=PLOTLY_CONFIG, key=f"compare_strip_{request.method}", alt=t("compare.strip_alt"))
+    st.caption(t("compare.strip_read"))
 
 
 def _layer_label(name: str) -> str:

@@ -24,7 +24,7 @@ def calibration_view(pair: Pair, answered: Answered, shown: Shown) -> None:
         )
         st.altair_chart(chart, key="compare_reliability", width="stretch", alt=t("compare.reliability_alt"))
         errors = " · ".join(t("compare.ece_of", network=label, ece=percent(answers.calibration.ece)) for label, _, answers in networks)
-        st.caption(f"{errors}. {t('compare.reliability_read')}")
+        st.caption(t("compare.reliability_read", errors=errors))
     classes = pair.a.spec.classes
     with right:
         chart = class_bars(

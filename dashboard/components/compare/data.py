@@ -15,7 +15,7 @@ from resnet_core.comparison import Answers, Conditions, Cost, PairAnswers, answe
 from resnet_core.data import Split, normalize, some_images
 from resnet_core.runs import Checkpoint
 
-AT_ONCE = 400  # images that both networks answer while the page waits: about a second; all of them cost a click
+AT_ONCE = 300  # images that both networks answer while the page waits: half a second; all of them cost a click
 State = tuple[str, float]
 
 

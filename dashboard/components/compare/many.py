@@ -41,6 +41,7 @@ from resnet_core.errors import UserError
 from resnet_core.runs import Checkpoint, shipped_names
 
 COUNT, MOST, LEAST = 100, 1000, 2
+BUDGET = 256e6  # bytes of the maps of all three networks
 OPENED = -1  # instead of a class: the images that are open beside the matrix
 TARGETS = ("label", "a", "b")
 # Fewer draws than for a single image: the mean over many of them is steady all the same.
@@ -119,7 +120,10 @@ def _wish(pair: Pair, answered: Answered, shown: Shown) -> _Wish | None:
             index=1,
             key="compare_many_group",
         )
-        count = st.number_input(t("compare.many_count"), LEAST, MOST, COUNT, step=10, key="compare_many_count", width=120)
+        most = _most(pair)
+        if (st.session_state.get("compare_many_count") or COUNT) > most:
+            st.session_state["compare_many_count"] = most
+        count = st.number_input(t("compare.many_count"), LEAST, most, min(COUNT, most), step=10, key="compare_many_count", width=120)
         target = st.selectbox(
             t("compare.target"),
             TARGETS,
@@ -135,6 +139,12 @@ def _wish(pair: Pair, answered: Answered, shown: Shown) -> _Wish | None:
     if group == OPENED and len(indices) < count and not answered.is_whole:
         st.caption(t("compare.many_short", n=len(indices)))
     return _Wish(request=requests[method], indices=tuple(indices.tolist()), target=target, judged=bool(judged), second=second_seed(pair.a))
+
+
+def _most(pair: Pair) -> int:
+    """Images whose maps fit into the budget."""
+    spec = pair.spec
+    return int(min(MOST, max(LEAST, BUDGET // (3 * 4 * spec.channels * spec.height * spec.width))))
 
 
 def _indices(pair: Pair, answered: Answered, group: int, count: int) -> NDArray[np.int64]:

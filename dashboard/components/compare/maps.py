@@ -93,7 +93,7 @@ def map_of(pair: Pair, place: int, request: Request) -> Attribution:
     return _map(pair.states[place], pair.states, str(pair.image), request.identity, place, pair, request)
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@st.cache_data(max_entries=96, show_spinner=False)
 @tidied
 def _map(state: State, cut: tuple[State, State], image: str, identity: str, place: int, _pair: Pair, _request: Request) -> Attribution:
     return map_work(_pair, place, _request)(lambda done, total: None)

@@ -1,5 +1,7 @@
 """Where the two networks part: a matrix whose cells open their images, and shortcuts to the telling ones."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
@@ -50,6 +52,7 @@ def matrix_view(pair: Pair, answered: Answered) -> None:
         alt=t("compare.matrix_alt", n=len(answered.indices)),
     )
     _shortcuts(answered)
+    _cell_by_name(classes, against)
     _images(pair, answered, against)
 
 
@@ -63,9 +66,13 @@ def _chosen_cell(classes: int) -> tuple[int, int] | None:
 def _clicked() -> None:
     points = st.session_state["compare_matrix"].selection.get(CELL) or []
     if points:
-        st.session_state[CHOSEN] = (int(points[0]["row"]), int(points[0]["column"]))
-        st.session_state["compare_shortcut"] = None
-        st.session_state[PAGE] = 0
+        _open((int(points[0]["row"]), int(points[0]["column"])))
+
+
+def _open(cell: tuple[int, int]) -> None:
+    st.session_state[CHOSEN] = cell
+    st.session_state["compare_shortcut"] = None
+    st.session_state[PAGE] = 0
 
 
 def _forget() -> None:
@@ -83,12 +90,30 @@ def _shortcuts(answered: Answered) -> None:
     st.pills(
         t("compare.shortcuts"),
         list(SHORTCUTS),
-        format_func=lambda name: t(f"compare.shortcut_{name}", count=counts[name]),
+        format_func=lambda name: t("compare.counted", what=t(f"compare.shortcut_{name}"), count=f"{counts[name]:,}"),
         key="compare_shortcut",
         on_change=changed,
         label_visibility="collapsed",
         wrap=True,
     )
+
+
+def _cell_by_name(classes: Sequence[str], against: str) -> None:
+    """The same as a click on a cell, for those who work by keyboard."""
+    keys = ("compare_row", "compare_column")
+    numbers = list(range(len(classes)))
+    for key in keys:
+        if st.session_state.get(key) not in (None, *numbers):
+            st.session_state.pop(key)
+
+    def changed() -> None:
+        row, column = (st.session_state[key] for key in keys)
+        if row is not None and column is not None:
+            _open((row, column))
+
+    with st.popover(t("compare.cell_by_name"), icon=":material/grid_view:"):
+        for key, label in zip(keys, (t("compare.rows_axis"), t(f"compare.columns_axis_{against}")), strict=True):
+            st.selectbox(label, numbers, index=None, format_func=classes.__getitem__, key=key, on_change=changed)
 
 
 def chosen_places(pair: Pair, answered: Answered, against: str) -> tuple[str, NDArray[np.int64]]:
@@ -99,7 +124,7 @@ def chosen_places(pair: Pair, answered: Answered, against: str) -> tuple[str, ND
         return t(f"compare.cell_{against}", row=classes[cell[0]], column=classes[cell[1]]), answered.answers.cell(*cell, against)
     name = chosen if isinstance(chosen, str) and chosen in SHORTCUTS else "confident_mistakes"
     places = answered.answers.shortcut(name)
-    return t(f"compare.shortcut_{name}", count=len(places)), places
+    return t(f"compare.shortcut_{name}"), places
 
 
 def _images(pair: Pair, answered: Answered, against: str) -> None:
@@ -112,7 +137,7 @@ def _images(pair: Pair, answered: Answered, against: str) -> None:
         st.session_state[PAGE] = page + by
 
     with st.container(horizontal=True, wrap=False, gap="xsmall", vertical_alignment="center"):
-        st.markdown(t("compare.opened", title=title, count=len(places)), width="stretch")
+        st.markdown(t("compare.opened", title=title, count=f"{len(places):,}"), width="stretch")
         if pages > 1:
             st.button("", icon=":material/chevron_left:", key="compare_back", help=t("pick.page_back"), on_click=turn, args=(-1,))
             st.button("", icon=":material/chevron_right:", key="compare_forward", help=t("pick.page_forward"), on_click=turn, args=(1,))
