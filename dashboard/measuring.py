@@ -29,6 +29,7 @@ from resnet_core.inspection import (
     residual_statistics,
     swappable,
 )
+from resnet_core.inspection.layers import LayerMaps, layer_maps
 from resnet_core.runs import Checkpoint
 
 LESION_IMAGES = 500
@@ -101,6 +102,17 @@ def _maps(state: tuple[str, float], image: str, block: str, _checkpoint: Checkpo
     return block_maps(settled_model(_checkpoint), network_input(_checkpoint, _choice), block)
 
 
+def layers_of(checkpoint: Checkpoint, image: ShownImage) -> tuple[LayerMaps, ...]:
+    """Activations of every shown layer of a network of any kind."""
+    return _layers(file_state(checkpoint), str(image), checkpoint, image)
+
+
+@st.cache_data(max_entries=2, show_spinner=False)
+@tidied
+def _layers(state: tuple[str, float], image: str, _checkpoint: Checkpoint, _image: ShownImage) -> tuple[LayerMaps, ...]:
+    return layer_maps(settled_model(_checkpoint), network_input(_checkpoint, _image))
+
+
 def statistics_of(
     checkpoint: Checkpoint, dataset: str, split: str, *, count: int, seed: int, initial: bool = False
 ) -> tuple[BlockStatistics, ...]:
@@ -122,7 +134,7 @@ def _statistics(
 
 
 def seconds_per_image(checkpoint: Checkpoint) -> float:
-    """What one image costs in `statistics_of` on this machine: timed once, on noise."""
+    """What one image costs in `statistics_of` on this machine (a network without blocks: in a forward pass): timed once, on noise."""
     return _seconds_per_image(file_state(checkpoint), checkpoint)
 
 
@@ -130,9 +142,15 @@ def seconds_per_image(checkpoint: Checkpoint) -> float:
 def _seconds_per_image(state: tuple[str, float], _checkpoint: Checkpoint) -> float:
     model, spec = own_model(_checkpoint), _checkpoint.spec
     noise = torch.randn(TIMED, spec.channels, spec.height, spec.width)
-    residual_statistics(model, noise[:1])  # the first pass also allocates
+    has_blocks = bool(block_names(_checkpoint))
+
+    @torch.inference_mode()
+    def look(images: torch.Tensor) -> None:
+        residual_statistics(model, images) if has_blocks else model(images)
+
+    look(noise[:1])  # the first pass also allocates
     start = time.perf_counter()
-    residual_statistics(model, noise)
+    look(noise)
     return (time.perf_counter() - start) / TIMED
 
 
