@@ -22,11 +22,12 @@ from resnet_core.attribution.borrowing import borrowed
 from resnet_core.attribution.captum_door import captum
 from resnet_core.attribution.methods import INPUT, Call, Method, Passes, Question, get_method, place_of_map, total_of
 from resnet_core.attribution.settings import Baselined, IntegratedGradientsSettings
-from resnet_core.attribution.support import name_of, why_not
+from resnet_core.attribution.support import why_not
 from resnet_core.attribution.traits import Traits, traits_of
 from resnet_core.config import Config
 from resnet_core.data.spec import DataSpec, normalize
 from resnet_core.errors import UserError
+from resnet_core.models import name_of
 
 BUDGET = 512 * 2**20  # bytes of activations that may live at once
 MOST_ROWS = 64  # images in one pass: more are no faster on a CPU, whose cache they leave

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-from torch import nn
-
 from resnet_core.attribution.methods import METHODS, Method
 from resnet_core.attribution.traits import Traits
 from resnet_core.errors import UserError
@@ -57,7 +55,3 @@ def why_not(method: Method, traits: Traits, name: str = "this network") -> UserE
 def offered(traits: Traits, name: str = "this network") -> dict[str, UserError | None]:
     """Every method of the table by its name, with why_not."""
     return {key: why_not(method, traits, name) for key, method in METHODS.items()}
-
-
-def name_of(model: nn.Module) -> str:
-    return type(model).__name__

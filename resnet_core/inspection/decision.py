@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from resnet_core.data.spec import DataSpec, Split, normalize
 from resnet_core.errors import UserError
 from resnet_core.inspection.recording import hooked, untouched
-from resnet_core.models import BlockPlace, ResNet, block_places
+from resnet_core.models import BlockPlace, ResNet, block_places, name_of
 
 LENS, PROBE = "lens", "probe"
 PENALTY = 1e-3  # of the ridge, as a share of the features' mean variance
@@ -151,7 +151,7 @@ def decided_at(answers: NDArray[np.int64]) -> NDArray[np.int64]:
 def _places(model: nn.Module) -> tuple[BlockPlace, ...]:
     places = block_places(model)
     if not places or not isinstance(model, ResNet):
-        raise UserError("no_blocks", name=type(model).__name__)
+        raise UserError("no_blocks", name=name_of(model))
     return places
 
 

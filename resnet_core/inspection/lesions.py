@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from resnet_core.data.spec import DataSpec, Split, normalize
 from resnet_core.errors import UserError
 from resnet_core.inspection.recording import untouched
-from resnet_core.models import BlockPlace, ResidualBlock, ResNet, ZeroPadding, block_places, find_block
+from resnet_core.models import BlockPlace, ResidualBlock, ResNet, ZeroPadding, block_places, find_block, name_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +59,7 @@ def lesioned(model: nn.Module, blocks: Sequence[str]) -> Iterator[nn.Module]:
     """
     with contextlib.ExitStack() as stack:
         for name in dict.fromkeys(blocks):
-            stack.enter_context(_off(find_block(model, name, model_name=type(model).__name__).module))
+            stack.enter_context(_off(find_block(model, name, model_name=name_of(model)).module))
         yield model
 
 
@@ -104,7 +104,7 @@ def swapped(names: Sequence[str], one: str, other: str) -> tuple[str, ...]:
 def swappable(model: nn.Module, name: str) -> tuple[str, ...]:
     """The other blocks that take and give what this block does, so that the two can change places."""
     places = block_places(model)
-    shape = _shape(find_block(model, name, model_name=type(model).__name__).module)
+    shape = _shape(find_block(model, name, model_name=name_of(model)).module)
     return tuple(place.name for place in places if place.name != name and _shape(place.module) == shape)
 
 
@@ -130,11 +130,11 @@ def lesion_accuracies(
     fit, or no images.
     """
     if not block_places(model) or not isinstance(model, ResNet):
-        raise UserError("no_blocks", name=type(model).__name__)
+        raise UserError("no_blocks", name=name_of(model))
     places = block_places(model) if order is None else _ordered(model, order)
     if len(split) == 0:
         raise UserError("out_of_range", field="count", value=0, range="at least 1")
-    off = [frozenset(find_block(model, name, model_name=type(model).__name__).name for name in group) for group in groups]
+    off = [frozenset(find_block(model, name, model_name=name_of(model)).name for name in group) for group in groups]
     device = next(model.parameters()).device
     logits: dict[frozenset[str], list[Tensor]] = {group: [] for group in off}
     with untouched(model):
@@ -159,7 +159,7 @@ class _Fork:
 
 def _ordered(model: nn.Module, order: Sequence[str]) -> tuple[BlockPlace, ...]:
     """The blocks by these names; each must take the channels that the one before it gives, and the last give what the head takes."""
-    own, places = block_places(model), tuple(find_block(model, name, model_name=type(model).__name__) for name in order)
+    own, places = block_places(model), tuple(find_block(model, name, model_name=name_of(model)) for name in order)
     gives = _shape(own[0].module)[0]
     before = "stem"
     for place in places:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from resnet_core.errors import UserError
 from resnet_core.inspection.recording import hooked, untouched
-from resnet_core.models import BlockPlace, block_places
+from resnet_core.models import BlockPlace, block_places, name_of
 
 ENUMERATED = 10  # up to so many blocks, all paths are followed
 SHORT_PATHS_FROM = 15  # blocks; with fewer, half of all paths are so short that it hardly shows which lengths carry the gradient
@@ -81,9 +81,9 @@ def measure_paths(
     """
     places = block_places(model)
     if not places:
-        raise UserError("no_blocks", name=type(model).__name__)
+        raise UserError("no_blocks", name=name_of(model))
     if any(place.module.shortcut is None for place in places):
-        raise UserError("no_shortcuts", name=type(model).__name__)
+        raise UserError("no_shortcuts", name=name_of(model))
     if len(images) == 0:
         raise UserError("out_of_range", field="count", value=0, range="at least 1")
     device = next(model.parameters()).device

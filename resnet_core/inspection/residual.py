@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnet_core.errors import UserError
 from resnet_core.inspection.recording import hooked, recorded, untouched
-from resnet_core.models import BlockPlace, block_places, find_block
+from resnet_core.models import BlockPlace, block_places, find_block, name_of
 from resnet_core.models.blocks import Scale
 
 TINY = 1e-12  # a norm below this is a zero; its ratio and cosine are 0
@@ -116,7 +116,7 @@ def residual_statistics(model: nn.Module, images: Tensor, *, batch_size: int = 6
     """
     places = block_places(model)
     if not places:
-        raise UserError("no_blocks", name=type(model).__name__)
+        raise UserError("no_blocks", name=name_of(model))
     if len(images) == 0:
         raise UserError("out_of_range", field="count", value=0, range="at least 1")
     gathered = [_Accumulator(place) for place in places]

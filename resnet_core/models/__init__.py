@@ -16,11 +16,11 @@ from resnet_core.models.catalog import (
 )
 from resnet_core.models.describe import ModelDescription, count_parameters, describe, describe_module
 from resnet_core.models.entry import DEEPLIFT_OBSTACLES, Capabilities, ModelEntry
-from resnet_core.models.places import BlockPlace, block_places, find_block, head_name, part_of, place_of
+from resnet_core.models.places import BlockPlace, block_places, find_block, head_name, name_of, part_of, place_of
 from resnet_core.models.resnet import ResNet, ResNetPlan, removable_blocks
 
 __all__ = [
     "DEEPLIFT_OBSTACLES", "MODELS", "Add", "BlockPlace", "Capabilities", "ModelDescription", "ModelEntry", "ResNet", "ResNetPlan", "ResidualBlock",
     "ZeroPadding", "block_places", "build_model", "capabilities_of", "check_network", "count_parameters", "describe", "describe_module", "find_block",
-    "fitting", "get_entry", "head_name", "model_names", "original_spec", "part_of", "place_of", "removable_blocks", "resnet_plan", "twin_config", "twin_name",
+    "fitting", "get_entry", "head_name", "model_names", "name_of", "original_spec", "part_of", "place_of", "removable_blocks", "resnet_plan", "twin_config", "twin_name",
 ]  # fmt: skip

@@ -180,6 +180,7 @@ def build_model(config: ModelConfig, spec: DataSpec, *, seed: int | None = 0, de
     model.gradcam_layers = entry.capabilities(config, spec).gradcam_layers  # type: ignore[assignment]  # so that a network can be asked itself
     if seed is not None and entry.he:
         initialize(model, seed, init=config.init, zero_init_residual=config.zero_init_residual)
+    model.network_name, model.gradcam_layers = config.model, capabilities_of(config, spec).gradcam_layers  # type: ignore[assignment]
     return model.to(device)
 
 

@@ -56,3 +56,8 @@ def head_name(model: nn.Module) -> str:
     """The child that turns features into logits; the last one where no name says it."""
     children = [name for name, _ in model.named_children()]
     return next((name for name in HEAD_NAMES if name in children), children[-1])
+
+
+def name_of(model: nn.Module) -> str:
+    """What people call the network: its name in the table, where it was built from there."""
+    return str(getattr(model, "network_name", type(model).__name__))

@@ -169,7 +169,7 @@ def test_the_network_is_left_as_found(build: Any, witness: Any, pixels: Tensor, 
 
     options: dict[str, Any] = {"settings": SMALL.get(method), "references": references}
     attribute(model, pixels[:1], SPEC, method, target=1, **options)
-    with pytest.raises(UserError, match="There is no class 4; ResNet tells classes 0 to 3 apart"):
+    with pytest.raises(UserError, match="There is no class 4; resnet8 tells classes 0 to 3 apart"):
         attribute(model, pixels[:1], SPEC, method, target=4, **options)
     with pytest.raises(Stop):
         attribute(model, pixels[:1], SPEC, method, target=1, progress=stop, **options)

@@ -337,7 +337,9 @@ AKAMASTER = "RESNET_AKAMASTER"  # a folder with pretrained_models/*.th of github
 
 @pytest.mark.skipif(AKAMASTER not in os.environ, reason=f"set {AKAMASTER} to a folder with the published .th files")
 @pytest.mark.parametrize("name", PUBLISHED_RATIOS)
-def test_published_cifar_networks_have_the_ratios_that_were_measured_with_their_own_code(name: str, tmp_path: Path, full_data: Path) -> None:
+def test_published_cifar_networks_have_the_ratios_that_were_measured_with_their_own_code(
+    name: str, tmp_path: Path, full_data: Path
+) -> None:
     file = next(Path(os.environ[AKAMASTER]).glob(f"{name}-*.th"))
     import_weights(file, tmp_path / "o.safetensors", ModelConfig(model=name), dataset="cifar10", normalisation="imagenet")
     checkpoint = read_checkpoint(tmp_path / "o.safetensors")
