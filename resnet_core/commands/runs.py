@@ -81,6 +81,38 @@ def export(run: str, file: Path, as_json: bool = JSON_OPTION) -> None:
         say(f"Run {run} is in {file} ({file.stat().st_size:,} bytes).")
 
 
+@app.command("export-tensorboard")
+def export_tensorboard(
+    run: str, folder: Path = typer.Argument(metavar="DIR", help="gets a folder for the run"), as_json: bool = JSON_OPTION
+) -> None:
+    """Write a run's curves as event files of TensorBoard (needs the extra: tensorboard); 'tensorboard --logdir DIR' shows them."""
+    from resnet_core.runs.exports import export_tensorboard as write
+    from resnet_core.runs.store import Store
+
+    target = write(Store(), run, folder)
+    if as_json:
+        write_json({"run": run, "folder": str(target)})
+    else:
+        say(f"Run {run} is in {target}; 'tensorboard --logdir {folder}' shows it.")
+
+
+@app.command("export-mlflow")
+def export_mlflow(
+    run: str,
+    target: str = typer.Argument(metavar="TARGET", help="a folder, or a tracking URI such as http://host:5000"),
+    as_json: bool = JSON_OPTION,
+) -> None:
+    """Write a run's settings and curves into MLflow (needs the extra: mlflow); a folder gets an mlflow.db."""
+    from resnet_core.runs.exports import export_mlflow as write
+    from resnet_core.runs.store import Store
+
+    uri = write(Store(), run, target)
+    if as_json:
+        write_json({"run": run, "tracking_uri": uri})
+    else:
+        say(f"Run {run} is in {uri}; 'mlflow ui --backend-store-uri {uri}' shows it.")
+
+
 @app.command("import")
 def import_(file: Path, as_json: bool = JSON_OPTION) -> None:
     """Add a run that was exported elsewhere; it gets a new id when its own one is taken."""
