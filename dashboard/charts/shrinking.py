@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from dashboard.charts.diagram import Drawing, Item
 from resnet_core.models.tracing import Step
 
-LARGEST, GAP = 132.0, 76.0  # px
+LARGEST, GAP, LEAST = 132.0, 76.0, 48.0  # px: the largest square, room for an arrow, room for the words under a square
+SMALLER = 0.62  # of these, in half of a page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,22 +34,23 @@ def resolutions(steps: Sequence[Step], input_shape: Sequence[int]) -> list[Resol
     return found
 
 
-def shrinking(found: Sequence[Resolution], *, largest: int, words_image: str, words_channels: str) -> Drawing:
+def shrinking(found: Sequence[Resolution], *, largest: int, words_image: str, words_channels: str, compact: bool = False) -> Drawing:
     """Squares in proportion to their sides (of `largest`, so that two drawings can be compared), the layer that shrinks between them."""
+    full, gap = (LARGEST * SMALLER, GAP * 0.75) if compact else (LARGEST, GAP)
     items: list[Item] = []
-    x, base = 6.0, LARGEST + 22
+    x, base = 6.0, full + 22
     for place, one in enumerate(found):
-        side = max(LARGEST * one.side / largest, 5.0)
-        width = max(side, 52.0)
+        side = max(full * one.side / largest, 5.0)
+        width = max(side, LEAST)
         if place:
-            items.append({"kind": "path", "d": f"M{x - GAP + 6} {base - 9}H{x - 5}", "mark": "edge", "arrow": True})
-            items.append(_text(x - GAP / 2, base - 16, _short(one.by), anchor="middle", faint=True))
+            items.append({"kind": "path", "d": f"M{x - gap + 6} {base - 9}H{x - 5}", "mark": "edge", "arrow": True})
+            items.append(_text(x - gap / 2, base - 16, _short(one.by), anchor="middle", faint=True))
         items.append({"kind": "box", "x": x + (width - side) / 2, "y": base - side, "w": side, "h": side, "mark": "map"})
         items.append(_text(x + width / 2, base + 15, f"{one.side}×{one.side}", size=12, strong=True, anchor="middle"))
         channels = words_channels.format(count=one.channels) if place else words_image
         items.append(_text(x + width / 2, base + 29, channels, anchor="middle", faint=True))
-        x += width + GAP
-    return Drawing(width=x - GAP + 8, height=base + 36, items=items)
+        x += width + gap
+    return Drawing(width=x - gap + 8, height=base + 36, items=items)
 
 
 def _short(layer: str) -> str:

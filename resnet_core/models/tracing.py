@@ -271,6 +271,9 @@ def _run(plain: str, name: str, func: Any, args: Any, kwargs: Any) -> Any:
         return (
             first.new_empty(_slid(first.shape, first.shape[1], kernel, stride, _pair(args[3]) if len(args) > 3 else (0, 0), (1, 1))),
         ) * 2
+    if plain == "avg_pool2d" and not any(args[4:5]):
+        kernel, stride, _ = _window(plain, args)
+        return first.new_empty(_slid(first.shape, first.shape[1], kernel, stride, _pair(args[3]) if len(args) > 3 else (0, 0), (1, 1)))
     if plain == "constant_pad_nd":
         return first.new_empty(_padded(first.shape, args[1]))
     if plain == "addmm":

@@ -1,6 +1,7 @@
 """The Architectures page: drawn from the network itself, every panel, what cannot be, and the links that lead in and out."""
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
@@ -128,13 +129,26 @@ def test_what_cannot_be_drawn_is_one_sentence(open_page: OpenPage, parameters: d
 
 
 @pytest.mark.slow
-def test_networks_of_torchvision_are_described_in_a_process_of_their_own(open_page: OpenPage) -> None:
-    subject = Subject(config=ModelConfig(model="vgg11"), images="cifar10")
-    found = described(subject)
-    assert found == describe(subject.config, subject.spec)
-    app = open_page(PAGE, model="vgg11", images="cifar10")
+def test_networks_of_torchvision_are_described_in_processes_of_their_own(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One each, at the same time, and none again for what is known."""
+    started: list[str] = []
+
+    class Counted(subprocess.Popen):  # type: ignore[type-arg]
+        def __init__(self, command: list[str], **options: Any) -> None:
+            started.append(command[4])
+            super().__init__(command, **options)
+
+    monkeypatch.setattr("dashboard.components.architectures.described.subprocess.Popen", Counted)
+    app = open_page(PAGE, model="vgg11", beside="alexnet", images="cifar10")
     assert_healthy(app)
-    assert f"**{found.parameters:,}**" in texts(app)
+    app.run()
+    assert_healthy(app)
+    assert sorted(started) == ["alexnet", "vgg11"]
+    for model in ("vgg11", "alexnet"):
+        subject = Subject(config=ModelConfig(model=model), images="cifar10")
+        found = described(subject)
+        assert found == describe(subject.config, subject.spec)
+        assert f"**{found.parameters:,}**" in texts(app)
 
 
 def test_a_description_survives_its_json() -> None:

@@ -1,5 +1,6 @@
 """A network in numbers, for the page: ours followed in this process, the wider family's in one of its own, each once."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -10,11 +11,12 @@ import streamlit as st
 
 from resnet_core.config import ModelConfig
 from resnet_core.data import DATASETS, DataSpec
+from resnet_core.errors import UserError
 from resnet_core.models import ModelDescription, check_network, describe, get_entry, original_spec
 
 ORIGINAL = "original"
 IMAGES = (ORIGINAL, "mnist-mini", "cifar10")
-OURS = ("resnet", "plain")  # families that are described without torchvision
+OURS = ("resnet", "plain", "lenet")  # families that are described without torchvision
 PATIENCE = 120  # seconds
 ROOT = Path(__file__).parents[3]  # where `python -m resnet_core` finds it
 
@@ -44,6 +46,14 @@ def described(subject: Subject) -> ModelDescription:
     return _described(subject)
 
 
+def start(subject: Subject) -> None:
+    """Begin with a network that needs a process, so that two of them are read at the same time. Does not wait, raises nothing."""
+    with contextlib.suppress(UserError):
+        check_network(subject.config, subject.spec)
+        if not subject.is_ours:
+            _process(subject)
+
+
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _described(subject: Subject) -> ModelDescription:
     return describe(subject.config, subject.spec) if subject.is_ours else _in_a_process(subject)
@@ -51,6 +61,22 @@ def _described(subject: Subject) -> ModelDescription:
 
 def _in_a_process(subject: Subject) -> ModelDescription:
     """torchvision and torch's compiler would stay in this one: 170 MB for good."""
+    process = _process(subject)
+    try:
+        said, complaint = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    finally:
+        if process.returncode:  # the next one who asks gets another try
+            _process.clear(subject)
+    if process.returncode:
+        raise RuntimeError(f"describe {subject.config.model}: {complaint}")
+    return ModelDescription.from_dict(json.loads(said))
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _process(subject: Subject) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "resnet_core", "describe", subject.config.model, "--json"]
     if subject.images != ORIGINAL:
         command += ["--dataset", subject.images]
@@ -60,5 +86,4 @@ def _in_a_process(subject: Subject) -> ModelDescription:
     for name, value in subject.config.to_dict().items():
         if value != getattr(usual, name):
             command += ["--set", f"{name}={value}"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=True)
-    return ModelDescription.from_dict(json.loads(done.stdout))
+    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.charts.block_diagram import opened
 from dashboard.charts.diagram import DiagramWords, differing, overview, shape_text
-from dashboard.components.architectures.described import Subject, described
+from dashboard.components.architectures.described import Subject, described, start
 from dashboard.components.architectures.drawing import show_drawing
 from dashboard.components.architectures.links import activations_link
 from dashboard.components.names import network_label
@@ -24,6 +24,8 @@ BLOCK = re.compile(r"stages\.\d+\.\d+")
 
 def diagram_view(subject: Subject, beside: Subject | None) -> ModelDescription | None:
     """The drawing with its open block; returns what was drawn for the panels below."""
+    if beside is not None:
+        start(beside)
     first, second = _read(subject), None if beside is None else _read(beside)
     if first is None:
         return None

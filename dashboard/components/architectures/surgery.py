@@ -52,7 +52,7 @@ def surgery_view(chosen: Subject, drawn: ModelDescription) -> None:
         st.markdown(t(TITLES[version], parameters=f"{found.parameters:,}", macs=f"{found.macs / 1e6:,.1f}"))
         sizes, maps = st.columns([1, 1.25], gap="medium")
         with sizes:
-            show_resolutions(found, key=f"surgery_{version}", largest=28)
+            show_resolutions(found, key=f"surgery_{version}", largest=28, compact=True)
         with maps, st.spinner(t("architectures.looking")):
             _show_maps(version, _maps(version, index))
     st.caption(t("architectures.maps_read", count=SETTLING))

@@ -28,13 +28,14 @@ def table_view(subject: Subject, drawn: ModelDescription) -> None:
         _own_table(drawn)
 
 
-def show_resolutions(drawn: ModelDescription, *, key: str, largest: int | None = None) -> None:
+def show_resolutions(drawn: ModelDescription, *, key: str, largest: int | None = None, compact: bool = False) -> None:
     found = resolutions(drawn.layers, drawn.input_shape)
     picture = shrinking(
         found,
         largest=largest or found[0].side,
         words_image=t("architectures.image", channels=drawn.input_shape[0]),
         words_channels=t("architectures.channels", count="{count}"),
+        compact=compact,
     )
     sides = " → ".join(str(one.side) for one in found)
     show_drawing(picture, key=key, alt=t("architectures.sizes_alt", sides=sides), file=f"{drawn.model}-sizes", room=240)
