@@ -13,12 +13,14 @@ import numpy as np
 import streamlit as st
 from PIL import Image
 
+from resnet_core.data.erasing import Line
 from resnet_core.data.sketch import Pixels
 
 KEY = "sketch_canvas"
 MEMORY = "sketch_drawing"
 SIDE = 280
 INK = "#ffffff"
+CURVE = (0.25, 0.5, 0.75, 1.0)  # where a curved piece of a stroke is looked at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +43,31 @@ class Drawing:
         return np.asarray(Image.open(io.BytesIO(self.png)).convert("RGBA"))
 
     @property
+    def lines(self) -> tuple[Line, ...]:
+        """The strokes as points; empty where the canvas drew anything but strokes."""
+        lines = tuple(_line(stroke) for stroke in self.strokes)
+        return tuple(line for line in lines if line is not None) if None not in lines else ()
+
+    @property
     def background(self) -> str:
         """Black under another name every time."""
         return f"hsl({self.turn}, 0%, 0%)"
+
+
+def _line(stroke: dict[str, Any]) -> Line | None:
+    """Of a free drawing, Fabric's path in pixels of the canvas: M x y, Q x y (through) x y, L x y."""
+    if str(stroke.get("type")).lower() != "path" or not stroke.get("path"):
+        return None
+    points: list[tuple[float, float]] = []
+    for command, *numbers in stroke["path"]:
+        if command == "Q":
+            (x0, y0), (x1, y1, x2, y2) = points[-1], numbers
+            for share in CURVE:
+                rest = 1 - share
+                points.append((rest**2 * x0 + 2 * rest * share * x1 + share**2 * x2, rest**2 * y0 + 2 * rest * share * y1 + share**2 * y2))
+        else:
+            points.append((numbers[0], numbers[1]))
+    return Line(points=np.array(points, np.float64), width=float(stroke.get("strokeWidth", 1)))
 
 
 def remembered() -> Drawing:

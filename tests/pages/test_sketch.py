@@ -88,7 +88,8 @@ def said(app: AppTest) -> str:
 
 
 def charts(app: AppTest) -> int:
-    return len(app.get("vega_lite_chart")) + len(app.get("arrow_vega_lite_chart"))
+    """Of answers: those of what the drawing would be without a part of it are not counted."""
+    return sum('"part"' not in chart.proto.spec for kind in ("vega_lite_chart", "arrow_vega_lite_chart") for chart in app.get(kind))
 
 
 @pytest.mark.usefixtures("networks")
@@ -393,3 +394,55 @@ def test_a_copy_of_a_network_learns_them_on_the_train_page(
         "resnet20-mnist",
         find_checkpoint("resnet20-mnist").config.model,
     )
+
+
+# -- why ------------------------------------------------------------------------------------------------------------------------------
+
+
+def fabric(*strokes: tuple[tuple[int, int], ...]) -> list[dict[str, Any]]:
+    """As the canvas sends them."""
+    return [
+        {"type": "Path", "strokeWidth": 20, "path": [["M", *points[0]], *(["L", *point] for point in points[1:])]} for points in strokes
+    ]
+
+
+def test_strokes_are_read_with_their_curves() -> None:
+    curve = {"type": "path", "strokeWidth": 12, "path": [["M", 10, 20], ["Q", 20, 20, 20, 30], ["L", 20, 50]]}
+    (line,) = Drawing(strokes=[curve]).lines
+    assert line.width == 12
+    assert line.points[0].tolist() == [10, 20]
+    assert line.points[2].tolist() == [17.5, 22.5]  # halfway along the curve
+    assert line.points[-1].tolist() == [20, 50]
+    assert Drawing(strokes=[curve, {"type": "rect"}]).lines == ()
+
+
+PLUS = (((60, 140), (220, 140)), ((140, 40), (140, 250)))
+
+
+def test_without_each_stroke_the_page_says_what_the_network_says_of_the_rest(
+    open_page: OpenPage, draw: Callable[[Drawing], None], networks: Mapping[str, str], language: str
+) -> None:
+    draw(Drawing(strokes=fabric(*PLUS), png=as_file(picture(*PLUS))))
+    app = open_page("sketch", language=language)
+    assert_healthy(app)
+    checkpoint = find_checkpoint(networks["My ResNet"])
+    for number, other in ((1, PLUS[1]), (2, PLUS[0])):
+        opinion = ask(checkpoint, load_model(checkpoint), prepare_sketch(np.asarray(picture(other))).image)
+        begin = sentences(language)["sketch.without_stroke"].format(number=number)
+        (found,) = [element.value for element in app.caption if element.value.startswith(begin + sentences(language)["sketch.colon"])]
+        assert opinion.answer in found.removeprefix(begin)
+
+
+@pytest.mark.usefixtures("own_runs")
+@pytest.mark.parametrize("view", ["blocks", "maps"])
+def test_blocks_wait_for_a_click_and_maps_are_drawn(open_page: OpenPage, draw: Callable[[Drawing], None], view: str, language: str) -> None:
+    draw(Drawing(strokes=fabric(SEVEN), png=as_file(picture(SEVEN))))
+    app = open_page("sketch", language=language)
+    app.segmented_control(key="sketch_why").set_value(view).run()
+    assert_healthy(app)
+    assert not app.error
+    if view == "blocks":
+        assert app.button(key="sketch_probes_start")
+    else:
+        assert len(app.get("plotly_chart")) == 1
+        assert sentences(language)["method.layer_grad_cam.meaning"] in said(app)

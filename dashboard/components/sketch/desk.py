@@ -12,6 +12,8 @@ from dashboard.components.sketch.journey import show_journey
 from dashboard.components.sketch.networks import Answer, ask_networks, pick_networks, still_learning
 from dashboard.components.sketch.pictures import show_pixels
 from dashboard.components.sketch.sources import SOURCES, WIDTH, Given, pick_source
+from dashboard.components.sketch.why import show_why
+from dashboard.components.sketch.words import percent_said
 from dashboard.i18n import error_text, t
 from dashboard.navigation import link_to
 from resnet_core.data.sketch import SIDE
@@ -37,6 +39,8 @@ def sketch_desk() -> None:
             with st.container(key="sketch_prediction", gap="small"):
                 _show_prediction(source, given, networks)
         _show_journey(given)
+        if given is not None and not given.sketch.empty and networks:
+            show_why(given, networks)
         show_collection(networks)
 
 
@@ -118,11 +122,6 @@ def _reason(found: Verdict, answers: list[Answer]) -> str:
 
 def _share(farther: float) -> str:
     return f"{max(farther, 0.001):.1%}"
-
-
-def percent_said(probability: float) -> str:
-    """No network is entirely sure, and rounding must not make it so."""
-    return ">99.9%" if probability > 0.999 else f"{probability:.1%}"
 
 
 def _about_confidence(answers: list[Answer]) -> list[str]:

@@ -10,6 +10,7 @@ from dashboard.i18n import t
 from dashboard.loading import split_images
 from dashboard.sketch_input import SIDE, clear_canvas, show_canvas, undo_stroke
 from dashboard.state import ImageChoice, select, selection
+from resnet_core.data.erasing import Line
 from resnet_core.data.photo import prepare_photo
 from resnet_core.data.sketch import PreparedSketch, prepare_sketch
 from resnet_core.errors import UserError
@@ -22,9 +23,10 @@ BRUSH = (6, 36, 20)  # narrowest, widest, at first: in pixels of the canvas
 
 @dataclass(frozen=True, kw_only=True)
 class Given:
-    """What a person gave, prepared. `image` is set for a test image, which other pages can show as well."""
+    """What a person gave, prepared; `lines` are the strokes of a drawing. `image` is set for a test image, which other pages show too."""
 
     sketch: PreparedSketch
+    lines: tuple[Line, ...] = ()
     image: ImageChoice | None = None
     label: str | None = None
 
@@ -55,7 +57,7 @@ def _drawn() -> Given | None:
         st.button(t("sketch.undo"), on_click=undo_stroke, disabled=empty, key="sketch_undo")
         st.button(t("sketch.clear"), on_click=clear_canvas, disabled=empty, key="sketch_clear")
     pixels = drawing.pixels
-    return None if pixels is None else Given(sketch=prepare_sketch(pixels))
+    return None if pixels is None else Given(sketch=prepare_sketch(pixels), lines=drawing.lines)
 
 
 def _uploaded() -> Given | None:
