@@ -111,7 +111,11 @@ MODELS: dict[str, ModelEntry] = {
 
 def model_names() -> tuple[str, ...]:
     """All networks that can be built here: those of a package that is not installed are left out."""
-    return tuple(name for name, entry in MODELS.items() if entry.extra is None or importlib.util.find_spec(entry.extra))
+    return tuple(name for name, entry in MODELS.items() if _is_here(entry))
+
+
+def _is_here(entry: ModelEntry) -> bool:
+    return entry.extra is None or importlib.util.find_spec(entry.extra) is not None
 
 
 def get_entry(name: str) -> ModelEntry:
@@ -131,9 +135,11 @@ def fitting(config: ModelConfig) -> ModelConfig:
 
 
 def check_network(config: ModelConfig, spec: DataSpec) -> None:
-    """Raise what is wrong with a network on these data before it is built: a setting it lacks, images too small or of the wrong side."""
+    """Raise what is wrong with a network on these data before it is built: a setting or a package it lacks, images of the wrong size."""
     entry, able = get_entry(config.model), capabilities_of(config, spec)
     usual = fitting(config)
+    if not _is_here(entry):
+        raise UserError("package_missing", package=entry.extra)
     for name in ModelConfig.settings():
         if getattr(config, name) != getattr(usual, name):
             raise UserError("setting_not_for", field=name, name=config.model, default=getattr(usual, name))

@@ -42,7 +42,7 @@ def check(config: RunConfig) -> tuple[RunConfig, str]:
 
     A data set's place becomes absolute: the run may be resumed from another folder.
     """
-    from resnet_core.models import get_entry
+    from resnet_core.models import check_network, get_entry
     from resnet_core.training.device import candidates, pick_device
 
     get_entry(config.model.model)
@@ -54,7 +54,7 @@ def check(config: RunConfig) -> tuple[RunConfig, str]:
     if separator and kind in PLACED and place:
         config = replace(config, data=replace(config.data, dataset=f"{kind}:{Path(place).expanduser().absolute()}"))
     else:
-        open_source(config.data, data_root())
+        check_network(config.model, open_source(config.data, data_root()).spec)
     if start_from not in (None, "pretrained"):
         find_checkpoint(str(start_from))
         if is_file(Path(str(start_from))):
