@@ -175,7 +175,8 @@ def _brackets(part: Part) -> list[tuple[tuple[str, ...], int]]:
         return [(tuple(line for lines, count in runs for line in lines * count)[:7], 0)] if runs else []
     if len(runs) > 1 and all(count == 1 for _, count in runs):  # each block is another: only what kind they are
         kinds = [(kind, len(list(group))) for kind, group in groupby(block.kind for block in part.blocks if block.kind)]
-        return [((kind,), count) for kind, count in kinds[:2]]
+        if kinds:
+            return [((kind,), count) for kind, count in kinds[:2]]
     shown = [(lines if len(lines) <= 6 else (*lines[:5], "…"), count) for lines, count in runs[:2]]
     return [*shown, *([(("…",), 0)] if len(runs) > 2 else [])]
 

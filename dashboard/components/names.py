@@ -6,11 +6,30 @@ from dashboard.i18n import t
 from dashboard.state import ImageChoice, ShownImage
 from resnet_core.models import place_of
 
+# As their authors write them.
+FAMILIES = {
+    "resnet": "ResNet", "plain": "Plain", "vgg": "VGG", "densenet": "DenseNet", "seresnet": "SE-ResNet", "lenet": "LeNet", "alexnet": "AlexNet",
+    "googlenet": "GoogLeNet", "inception": "Inception", "mobilenet": "MobileNet", "efficientnet": "EfficientNet", "vit": "ViT", "swin": "Swin",
+    "deit": "DeiT", "beit": "BEiT", "mocov3": "MoCo v3",
+}  # fmt: skip
+NETWORKS = {
+    "resnext50_32x4d": "ResNeXt-50 (32x4d)", "wide_resnet50_2": "Wide ResNet-50-2", "alexnet": "AlexNet", "googlenet": "GoogLeNet",
+    "inception_v3": "Inception v3", "inception_resnet_v2": "Inception-ResNet v2", "mobilenet_v2": "MobileNetV2",
+    "mobilenet_v3_small": "MobileNetV3 small", "mobilenet_v3_large": "MobileNetV3 large", "efficientnet_b0": "EfficientNet-B0",
+    "vit_b_16": "ViT-B/16", "swin_t": "Swin-T", "deit_tiny": "DeiT tiny", "deit_small": "DeiT small", "beit_base": "BEiT base",
+    "mocov3_vit_small": "MoCo v3 ViT small",
+}  # fmt: skip
+
 
 def network_label(model: str) -> str:
-    """`resnet20` is ResNet-20, `plain20` is Plain-20; other names stay as they are."""
-    match = re.fullmatch(r"(resnet|plain)(\d+)", model)
-    return f"{'ResNet' if match[1] == 'resnet' else 'Plain'}-{match[2]}" if match else model
+    """`resnet20` is ResNet-20, `vgg16_bn` is VGG-16 BN, `vit_b_16` is ViT-B/16; unknown names stay as they are."""
+    match = re.fullmatch(r"(resnet|plain|vgg|densenet|lenet|seresnet)(\d+)(_bn)?", model)
+    return f"{FAMILIES[match[1]]}-{match[2]}{' BN' if match[3] else ''}" if match else NETWORKS.get(model, model)
+
+
+def family_label(family: str) -> str:
+    """`vgg` is VGG."""
+    return FAMILIES.get(family, family)
 
 
 def block_label(name: str) -> str:

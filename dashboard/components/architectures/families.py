@@ -5,7 +5,7 @@ import streamlit as st
 
 from dashboard.charts.network_sizes import SizeRow, SizeWords, depth_chart, linear_chart
 from dashboard.components.architectures.described import Subject
-from dashboard.components.names import network_label
+from dashboard.components.names import family_label, network_label
 from dashboard.i18n import t
 from resnet_core.models import ModelDescription, get_entry
 from resnet_core.models.sizes import network_sizes
@@ -39,7 +39,7 @@ def families_view(subject: Subject, drawn: ModelDescription) -> None:
             key="families_csv",
             on_click="ignore",
         )
-        vgg = next(row for row in rows if row.name == "vgg16")
+        vgg = next(row for row in rows if row.name == network_label("vgg16"))
         st.caption(t("architectures.families_read", share=f"{100 * vgg.linear_share:.0f}%"))
 
 
@@ -61,4 +61,5 @@ def _rows(chosen: str) -> list[SizeRow]:
 
 
 def _family(family: str, side: int) -> str:
-    return f"{family} ({side} px)" if family in ("resnet", "lenet", "inception") else family
+    name = family_label(family)
+    return f"{name} ({side} px)" if family in ("resnet", "lenet", "inception") else name
