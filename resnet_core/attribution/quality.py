@@ -237,18 +237,15 @@ def _sensitivity(about: _About) -> float:
     def perturb(inputs: tuple[Tensor, ...], perturb_radius: float) -> tuple[Tensor, ...]:
         return tuple(x + (2 * torch.rand(x.shape, generator=generator).to(x) - 1) * perturb_radius * scale for x in inputs)
 
-    def explain(inputs: tuple[Tensor, ...], target: Tensor) -> Tensor:
+    def explain(inputs: tuple[Tensor, ...], target: Tensor) -> tuple[Tensor]:
+        """A tuple: of a bare tensor Captum 0.9 takes every channel for an explanation of its own."""
         images = inputs[0].detach()
         targets = about.target.expand(len(images))
-        return torch.cat(
-            [
-                answer.maps
-                for _, answer in ask(
-                    about.network, about.method, about.settings, images, denormalize(images, about.network.spec), targets, about.references,
-                    about.seed,
-                )
-            ]
+        answers = ask(
+            about.network, about.method, about.settings, images, denormalize(images, about.network.spec), targets, about.references,
+            about.seed,
         )  # fmt: skip
+        return (torch.cat([answer.maps for _, answer in answers]),)
 
     found = captum("metrics").sensitivity_max(
         explain,

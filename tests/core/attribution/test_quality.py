@@ -1,6 +1,7 @@
 """What a map is worth: against formulas, on maps whose worth is known, and the check with random weights."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,6 @@ QUICK = {"squares": 16, "neighbours": 3, "points": 6, "random_orders": 2}
 
 
 def with_map(found: Attribution, values: np.ndarray) -> Attribution:
-    from dataclasses import replace
-
     return replace(found, map=values.astype(np.float32))
 
 
@@ -91,6 +90,20 @@ def test_slopes_count_times_the_change_of_the_pixels(reader: Reader, pixels: Ten
     (judged,) = assess(reader, bright(pixels), SPEC, [found], QUICK)
     assert judged.unexplained == pytest.approx(0, abs=1e-5)
     assert judged.sensitivity == 0, "the gradient of a linear network is the same everywhere"
+
+
+def test_sensitivity_is_the_largest_change_of_the_whole_map() -> None:
+    """In colour: every channel of the map counts, and each neighbour once."""
+    spec = replace(SPEC, channels=3, mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
+    model = settle_norms(build_model(ModelConfig(model="resnet8", width=0.5), spec), torch.randn(16, 3, 12, 12)).eval()
+    image = torch.rand(1, 3, 12, 12, generator=torch.Generator().manual_seed(1))
+    found = attribute(model, image, spec, "input_x_gradient", target=1)
+    (judged,) = assess(model, image, spec, found, QUICK, seed=7)
+    drawn = torch.rand((3, 3, 12, 12), generator=torch.Generator().manual_seed(7))
+    beside = image + (2 * drawn - 1) * QualitySettings().radius
+    maps = [one.map for one in attribute(model, beside, spec, "input_x_gradient", target=1)]
+    changes = [np.linalg.norm(one - found[0].map) / np.linalg.norm(found[0].map) for one in maps]
+    assert judged.sensitivity == pytest.approx(max(changes), rel=1e-3)
 
 
 def test_deletion_and_insertion_by_hand(reader: Reader, pixels: Tensor) -> None:
