@@ -35,7 +35,7 @@ def test_residual_blocks_shows_activations_layer_by_layer(open_page: OpenPage, l
     assert_healthy(app)
     assert not app.error
     words = sentences(language)
-    assert app.info[0].value == words["layers.no_blocks"].format(network="lenet5")
+    assert app.info[0].value == words["layers.no_blocks"].format(network="LeNet-5")
     (element,) = [e for e in app.get("bidi_component") if e.proto.component_name.endswith("linked_maps")]
     (panel,) = json.loads(element.proto.json)["panels"]
     shown = np.frombuffer(base64.b64decode(panel["values"]), "<f4").reshape(panel["rows"], panel["columns"])
@@ -61,4 +61,4 @@ def test_gradients_shows_every_layer(open_page: OpenPage, language: str) -> None
     assert line["text"] == [layer.name for layer in report.layers]
     app.segmented_control(key="gradient_further").set_value("paths").run()
     assert_healthy(app)
-    assert "lenet5" in app.info[-1].value
+    assert "LeNet-5" in app.info[-1].value
