@@ -3,6 +3,8 @@
 import json
 import os
 import pickle
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from resnet_core.runs import load_model, read_checkpoint
 from resnet_core.runs.importing import import_weights, read_weights
 from tests.core.models.conftest import shake, spec
 
+ROOT = Path(__file__).parents[3]
 CIFAR, MNIST = spec(3, 32, 10), spec(1, 28, 10)
 
 
@@ -323,6 +326,54 @@ def test_without_network_the_file_and_its_place_are_named(hub: Path) -> None:
     with pytest.raises(UserError) as caught:
         pretrained_state(ModelConfig(model="resnet20"), CIFAR)
     assert caught.value.code == "pretrained_unavailable"
+
+
+TIMM_TRIAL = """
+import json, sys
+from resnet_core.config import ModelConfig
+from resnet_core.errors import UserError
+from resnet_core.models.pretrained import pretrained_state
+from tests.core.models.conftest import spec
+found = pretrained_state(ModelConfig(model="deit_tiny"), spec(1, 28, 10))
+try:
+    pretrained_state(ModelConfig(model="seresnet50"), spec(1, 28, 10))
+except UserError as error:
+    print(json.dumps([found.source, found.fresh, found.resampled, len(found.kept), error.code, str(error.values["path"])]))
+"""
+
+
+@pytest.mark.long
+def test_timm_s_weights_come_from_its_loader_s_cache(tmp_path: Path) -> None:
+    """A process of its own: huggingface_hub reads where its cache is when it is imported. What is not there is named, offline."""
+    timm = pytest.importorskip("timm", reason="timm is not installed")
+    with torch.device("meta"):
+        shapes = {name: tensor.shape for name, tensor in timm.create_model("deit_tiny_patch16_224").state_dict().items()}
+    snapshot = tmp_path / "models--timm--deit_tiny_patch16_224.fb_in1k"
+    (snapshot / "refs").mkdir(parents=True)
+    (snapshot / "refs" / "main").write_text("0" * 40)
+    (snapshot / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    weights = {name: torch.zeros(shape) for name, shape in shapes.items()}
+    save_file(weights, snapshot / "snapshots" / ("0" * 40) / "model.safetensors", metadata={"format": "pt"})
+    environment = {**os.environ, "HF_HUB_CACHE": str(tmp_path), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run([sys.executable, "-c", TIMM_TRIAL], env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
+    source, fresh, resampled, kept, code, place = json.loads(done.stdout)
+    assert source == "timm/deit_tiny_patch16_224.fb_in1k"
+    assert fresh == ["patch_embed.proj.weight", "head.weight", "head.bias"]
+    assert (resampled, kept) == (["pos_embed"], len(shapes) - 4)
+    assert (code, place) == ("pretrained_unreachable", str(tmp_path))
+
+
+def test_moco_v3_s_encoder_is_taken_out_of_its_checkpoint(hub: Path) -> None:
+    """module.base_encoder.* without its projector, as ViT-S; the momentum encoder and the predictor stay where they are."""
+    pytest.importorskip("timm", reason="timm is not installed")
+    encoder = build_model(ModelConfig(model="mocov3_vit_small"), spec(3, 224, 10), seed=None).state_dict()
+    inside = {f"module.base_encoder.{name}": torch.full_like(tensor, 0.5) for name, tensor in encoder.items() if "head" not in name}
+    others = {"module.base_encoder.head.0.weight": torch.ones(3), "module.momentum_encoder.norm.weight": torch.ones(384)}
+    torch.save({"state_dict": {**inside, **others}, "epoch": 300}, hub / "vit-s-300ep.pth.tar")
+    found = pretrained_state(ModelConfig(model="mocov3_vit_small"), spec(3, 224, 10))
+    assert set(found.fresh) == {"head.weight", "head.bias"}
+    assert all((found.weights[name] == 0.5).all() for name in found.kept)
+    assert len(found.kept) == len(inside)
 
 
 # -- real weights, where somebody has them -----------------------------------------------------------------------------------------------------
