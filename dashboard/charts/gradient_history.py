@@ -30,6 +30,19 @@ def binned_norms(steps: Sequence[int], norms: Mapping[str, Sequence[float]], *, 
     return pd.DataFrame(rows, columns=["part", "start", "end", "norm"])
 
 
+def recorded_norms(steps: Sequence[int], norms: Mapping[str, Sequence[float | None]], *, columns: int = MOST_COLUMNS) -> pd.DataFrame:
+    """Like `binned_norms` for norms that were recorded now and then: each stands from the recording before it up to its own step."""
+    kept = [step for number, step in enumerate(steps) if number % max(1, -(-len(steps) // columns)) == 0]
+    starts = dict(zip(kept, [0, *kept], strict=False))
+    rows = [
+        {"part": part, "start": starts[step], "end": step, "norm": value}
+        for part, values in norms.items()
+        for step, value in zip(steps, values, strict=True)
+        if step in starts and value is not None and math.isfinite(value) and value > 0
+    ]
+    return pd.DataFrame(rows, columns=["part", "start", "end", "norm"])
+
+
 def norm_heatmap(
     data: pd.DataFrame,
     parts: Mapping[str, str],
@@ -56,7 +69,13 @@ def norm_heatmap(
                 axis=alt.Axis(grid=False, tickMinStep=1, tickCount=6),
             ),
             x2="end:Q",
-            y=alt.Y("part:N", title=None, sort=words[::-1], scale=alt.Scale(domain=words[::-1]), axis=alt.Axis(labelOverlap=False)),
+            y=alt.Y(
+                "part:N",
+                title=None,
+                sort=words[::-1],
+                scale=alt.Scale(domain=words[::-1]),
+                axis=alt.Axis(labelOverlap=len(words) > height / 12),
+            ),
             color=alt.Color(
                 "norm:Q",
                 title=norm_title,

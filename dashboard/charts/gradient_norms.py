@@ -11,6 +11,7 @@ from dashboard.charts.strip import StripBlock, block_axis
 from dashboard.charts.theme import REFERENCE, SELECTED, NetworkStyle, settled
 
 RESIDUAL, SHORTCUT = "#8E5BB5", "#64748B"  # the two paths, as in the histograms of the Residual blocks page
+NAMED = 8  # layers whose names have room under the axis
 WIDE = 3.0  # powers of ten; an axis that spans more is labelled with powers only
 
 
@@ -77,7 +78,9 @@ def norm_figure(
             figure.update_xaxes(range=[-1.5, len(blocks) + 0.5])
         _mark_selected(figure, blocks, selected)
     else:
-        figure.update_xaxes(title=x_title, tickmode="linear", dtick=1, row=len(rows), col=1)
+        named = rows[0].lines[-1].texts if rows and rows[0].lines else []
+        ticks = {"tickvals": list(range(len(named))), "ticktext": list(named)} if len(named) <= NAMED else {"nticks": 20}
+        figure.update_xaxes(title=x_title, **ticks, row=len(rows), col=1)
     for number, row in enumerate(rows, start=1):
         values, texts = log_ticks([y for line in row.lines for y in line.y if y > 0])
         figure.update_yaxes(type="log", tickvals=values, ticktext=texts, fixedrange=True, row=number, col=1)

@@ -189,6 +189,17 @@ def _open(forks: list[_Fork]) -> Iterator[None]:
             handle.remove()
 
 
+def kept_gradient_norms(model: nn.Module) -> dict[str, float]:
+    """L2 norms of the gradients that lie at the layers' weights now, by layer; one look at the device. Empty before the first step."""
+    kept = {
+        name: module.weight.grad
+        for name, module in model.named_modules()
+        if isinstance(getattr(module, "weight", None), nn.Parameter) and module.weight.ndim > 1 and module.weight.grad is not None
+    }
+    norms = torch.stack(torch._foreach_norm(list(kept.values()))).tolist() if kept else []
+    return dict(zip(kept, norms, strict=True))
+
+
 def _layer_gradients(model: nn.Module, train: TrainConfig | None) -> Iterator[LayerGradient]:
     clip = 1.0
     if train is not None and train.clip_norm is not None:

@@ -4,6 +4,7 @@ F is taken after its last norm and before the add, the shortcut after its projec
 then averaged over images (science: He et al. 2015 figure 7, De and Smith 2020, Jastrzebski et al. 2018).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +41,9 @@ class BlockStatistics:
     cosine_spread: float | None
     residual_std: float
     dead_share: float | None
+    residual_norm_spread: float | None = None  # records of older trainings have neither
+    output_norm_spread: float | None = None
+    layer_grad_norms: Mapping[str, float] | None = None  # while training: at each layer's weights, as the optimizer got them last
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +94,8 @@ class _Accumulator:
             cosine=None if plain else float(cosine.mean()),
             cosine_spread=None if plain else float(cosine.std(correction=0)),
             residual_std=max(variance, 0.0) ** 0.5,
+            residual_norm_spread=float(residual.std(correction=0)),
+            output_norm_spread=float(output.std(correction=0)),
             dead_share=float((torch.stack(self.active).sum(0) == 0).cpu().float().mean()) if self.active else None,
         )
 

@@ -20,6 +20,7 @@ from resnet_core.config import RunConfig
 from resnet_core.data import Splits, augment, mixup, normalize
 from resnet_core.data.draws import Share
 from resnet_core.errors import UserError
+from resnet_core.inspection.gradients import kept_gradient_norms
 from resnet_core.inspection.residual import BlockStatistics, residual_statistics
 from resnet_core.models import block_places, build_model, part_of
 from resnet_core.training.device import FORMATS, ComputePlan, device_name, pick_device, plan_compute
@@ -328,6 +329,23 @@ class Training:
         if not self.finished and self.epochs_done == self.config.train.freeze_epochs:
             self._enter_phase()
 
+    def fitting_batch_size(self) -> int:
+        """After the device ran out of memory: the largest batch of half, a quarter, ... of the wanted size whose step fits. Weights are lost."""
+        size = self.config.train.batch_size
+        self.optimizer.zero_grad(set_to_none=True)
+        while size > 2:
+            size //= 2
+            gc.collect()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            try:
+                indices = torch.arange(min(size, len(self.train_split)))
+                self._update(indices.to(self.device), self.train_split.images[indices.to(self.device)])
+            except torch.OutOfMemoryError:
+                continue
+            break
+        return max(size, 1)
+
     # -- parts ---------------------------------------------------------------------------------------------------------------------
 
     def _enter_phase(self) -> None:
@@ -392,7 +410,11 @@ class Training:
         """Statistics of every block on a fixed batch of validation images; in a team the leading process's task."""
         if not block_places(self.model) or not self.team.leads:
             return ()
-        return residual_statistics(self.model, normalize(self.valid_split.images[:PROBE_IMAGES], self.spec))
+        norms = kept_gradient_norms(self.model)
+        return tuple(
+            dataclasses.replace(block, layer_grad_norms=_inside(block.name, norms) or None)
+            for block in residual_statistics(self.model, normalize(self.valid_split.images[:PROBE_IMAGES], self.spec))
+        )
 
     def _raise_unless_finite(self, loss: float, step: int, rate: float) -> None:
         if not math.isfinite(loss):
@@ -413,6 +435,11 @@ class Training:
             train_images=len(self.train_split),
             valid_images=len(self.valid_split),
         )
+
+
+def _inside(block: str, norms: Mapping[str, float]) -> dict[str, float]:
+    """Of the layers of this block, by their names inside it."""
+    return {name.removeprefix(f"{block}."): norm for name, norm in norms.items() if name.startswith(f"{block}.")}
 
 
 def train(config: RunConfig, splits: Splits, *, device: torch.device | None = None) -> Iterator[Event]:

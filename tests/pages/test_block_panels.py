@@ -209,7 +209,7 @@ def test_removing_a_block_makes_a_run_that_can_be_opened_and_trained_further(ope
     app.button(key="removed_train").click().run()
     assert_healthy(app)
     assert app.multiselect(key="train_models").value == ["resnet14"]
-    assert app.text_input(key="train_start_from").value == run.run
+    assert app.selectbox(key="train_start_from").value == run.run
     assert app.text_input(key="train_removed_blocks").value == "stages.1.1"
     assert app.number_input(key="train_learning_rate").value == pytest.approx(0.01)
     assert not app.button(key="train_start").disabled

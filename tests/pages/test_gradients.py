@@ -1,21 +1,23 @@
 """The Gradients page: with a pair, with one network, with runs, without anything, in both languages."""
 
 import json
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.gradients.batch import COUNT
 from dashboard.i18n import sentences
 from resnet_core.config import DataConfig, ModelConfig, RunConfig, TrainConfig
 from resnet_core.data import load_spec, load_split, normalize, some_images
-from resnet_core.inspection import GradientReport, gradient_trend, measure_gradients, settle_norms, untrained_gradients
+from resnet_core.inspection import GradientReport, gradient_trend, measure_gradients, residual_statistics, settle_norms, untrained_gradients
 from resnet_core.models import build_model
 from resnet_core.runs import Store, find_checkpoint, initial_model, load_model, save_checkpoint
 from resnet_core.runs.metrics import RunWriter
-from resnet_core.training.events import StepDone
+from resnet_core.training.events import BlocksMeasured, StepDone
 from tests.pages.conftest import OpenPage, assert_healthy
 
 PAGE = "gradients"
@@ -223,6 +225,27 @@ def test_the_norms_of_every_step_are_a_heatmap_per_network(open_page: OpenPage, 
     assert spec["encoding"]["y"]["scale"]["domain"][-1] == "stem"
     assert spec["encoding"]["color"]["scale"]["domain"] == pytest.approx([0.1, 10**0.5, 100])
     assert sentences(language)["gradients.history_read"] in texts(app)
+
+
+def test_recorded_layers_are_a_heatmap_too(open_page: OpenPage, experiment: tuple[str, str], language: str) -> None:
+    app = open_page(PAGE, language=language, run=experiment[1])
+    app.segmented_control(key="gradient_history_rows").set_value("layers").run()
+    assert_healthy(app)
+    assert not app.get("vega_lite_chart")
+    words = sentences(language)
+    setting = words["setting.probe_every.label"]
+    assert words["gradients.history_no_layers"].format(setting=setting) in texts(app)
+    model = build_model(ModelConfig(model="resnet8", width=0.5), SPEC, seed=0)
+    blocks = residual_statistics(model, torch.zeros(1, 1, 28, 28))
+    with closing(RunWriter(Store(), experiment[1])) as writer:
+        for step in (1, 2):
+            norms = {"residual.conv1": 0.5 * step, "residual.conv2": 2.0}
+            writer.write(BlocksMeasured(step=step, block_statistics=tuple(replace(block, layer_grad_norms=norms) for block in blocks)))
+    app.run()
+    assert_healthy(app)
+    spec = json.loads(app.get("vega_lite_chart")[-1].proto.spec)
+    assert spec["encoding"]["y"]["scale"]["domain"] == ["3.1 conv2", "3.1 conv1", "2.1 conv2", "2.1 conv1", "1.1 conv2", "1.1 conv1"]
+    assert words["gradients.history_layers_read"].format(setting=setting) in texts(app)
 
 
 def test_a_run_without_a_step_yet_is_waited_for(open_page: OpenPage, shipped: Path, language: str) -> None:

@@ -6,6 +6,7 @@ from itertools import groupby
 
 import numpy as np
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.charts.bars import probability_bars
 from dashboard.charts.lesions import Band, NetworkValues, accuracy_bars, class_change_bars, loss_bands
@@ -62,9 +63,12 @@ def lesion_view(checkpoint: Checkpoint, image: ShownImage) -> None:
         twin = st.container()
         _whole_test_set(networks, image.dataset, change)
     with answers:
-        _answers(checkpoint, image, change)
+        answers_place = st.empty()
+        _answers(answers_place, networks[:1], image, change)
     with twin:  # last, so that nobody waits for it to see what happened to the chosen network
         lesions += [_accuracy(network, image.dataset, change) for network in networks[1:]]
+    if networks[1:]:
+        _answers(answers_place, networks, image, change)
     with classes:
         _class_changes(networks, lesions)
     st.caption(f"{t('lesion.read', count=LESION_IMAGES)} {t('lesion.read_twin') if networks[1:] else t('lesion.no_twin')}")
@@ -159,21 +163,29 @@ def _accuracy(checkpoint: Checkpoint, dataset: str, change: _Change) -> tuple[Le
     return whole, changed
 
 
-def _answers(checkpoint: Checkpoint, image: ShownImage, change: _Change) -> None:
-    network = network_label(checkpoint.model_name)
-    shown = {t("lesion.whole", network=network): lesioned_probabilities(checkpoint, image, ())}
-    if change:
-        shown[t("lesion.changed")] = lesioned_probabilities(checkpoint, image, change.off, change.order)
+def _answers(place: DeltaGenerator, networks: Sequence[Checkpoint], image: ShownImage, change: _Change) -> None:
+    """What each network says of the chosen image, with all blocks and changed."""
+    shown: dict[str, list[float]] = {}
+    models: dict[str, str] = {}
+    for network in networks:
+        label = network_label(network.model_name)
+        answers = {t("lesion.whole", network=label): lesioned_probabilities(network, image, ())}
+        if change:
+            answers[t("lesion.changed_network", network=label)] = lesioned_probabilities(network, image, change.off, change.order)
+        shown |= {name: values.tolist() for name, values in answers.items()}
+        models |= dict.fromkeys(answers, network.model_name)
     chart = probability_bars(
-        checkpoint.spec.classes,
-        {name: values.tolist() for name, values in shown.items()},
-        models=dict.fromkeys(shown, checkpoint.model_name),
+        networks[0].spec.classes,
+        shown,
+        models=models,
         x_title=t("lesion.class"),
         y_title=t("lesion.probability"),
         height=CHART_HEIGHT,
     )
-    st.markdown(f"**{t('lesion.answer_title', image=image_label(image))}**")
-    st.altair_chart(chart, key="lesion_answers", alt=t("lesion.answer_alt", network=network))
+    with place.container():
+        st.markdown(f"**{t('lesion.answer_title', image=image_label(image))}**")
+        alt = t("lesion.answer_alt", network=network_label(networks[0].model_name))
+        st.altair_chart(chart, key=f"lesion_answers_{len(networks)}", alt=alt)
 
 
 def _class_changes(networks: Sequence[Checkpoint], lesions: Sequence[tuple[Lesion, Lesion]]) -> None:

@@ -7,9 +7,9 @@ import streamlit as st
 from dashboard.bootstrap import guarded
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, network_label
-from dashboard.forms import as_widget_value
+from dashboard.components.training.prefill import prefill_training
 from dashboard.i18n import t
-from dashboard.loading import file_state, images_for, store
+from dashboard.loading import file_state, images_for, open_checkpoint, store
 from dashboard.measuring import LESION_IMAGES, lesion_of
 from dashboard.navigation import SCREENS
 from dashboard.state import select, selection
@@ -91,21 +91,17 @@ def _select(run: Run) -> None:
 
 def _fill_train_form(run: Run, dataset: str) -> None:
     """The Train page's form as this network was trained, from these weights on: a few epochs at a tenth of the learning rate."""
-    config = fine_tuning(run)
+    settings = {name: value for name, value in fine_tuning(run).flat().items() if name not in ("dataset", "model", "start_from")}
+    prefill_training(open_checkpoint(run.run), dataset=dataset, **settings)
     kind, _, place = dataset.partition(":")
-    st.session_state["train_models"] = [run.model_name]
-    st.session_state["train_dataset"] = kind if kind == FOLDER else dataset
     if kind == FOLDER:
-        st.session_state["train_folder"] = place
-    for name, value in config.flat().items():
-        if name not in ("model", "dataset"):
-            st.session_state[f"train_{name}"] = as_widget_value(name, value)
+        st.session_state["train_dataset"], st.session_state["train_folder"] = kind, place
 
 
 def fine_tuning(run: Run) -> RunConfig:
-    """The run's own settings, started from its weights."""
+    """The run's own settings for a short training at a low rate."""
     train = run.config.train
     changed = dataclasses.replace(
-        train, start_from=run.run, epochs=min(train.epochs, MOST_EPOCHS), learning_rate=RATE * train.learning_rate, freeze_epochs=0
+        train, epochs=min(train.epochs, MOST_EPOCHS), learning_rate=RATE * train.learning_rate, freeze_epochs=0, start_from=None
     )
     return dataclasses.replace(run.config, train=changed)

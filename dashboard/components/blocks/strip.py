@@ -43,8 +43,8 @@ MEASURES = {
     "ratio": Measure(title="blocks.ratio", help="blocks.ratio_help", needs_shortcut=True, spread="ratio_spread"),
     "cosine": Measure(title="blocks.cosine", help="blocks.cosine_help", needs_shortcut=True, spread="cosine_spread"),
     "residual_std": Measure(title="blocks.residual_std", help="blocks.residual_std_help"),
-    "residual_norm": Measure(title="blocks.residual_norm", help="blocks.residual_norm_help", digits=".3g"),
-    "output_norm": Measure(title="blocks.output_norm", help="blocks.output_norm_help", digits=".3g"),
+    "residual_norm": Measure(title="blocks.residual_norm", help="blocks.residual_norm_help", spread="residual_norm_spread", digits=".3g"),
+    "output_norm": Measure(title="blocks.output_norm", help="blocks.output_norm_help", spread="output_norm_spread", digits=".3g"),
     "dead_share": Measure(title="blocks.dead_share", help="blocks.dead_share_help", digits=".0%", bounds=(0, 1)),
 }
 WITH_SHORTCUT, WITHOUT = ["ratio", "cosine"], ["residual_std", "dead_share"]

@@ -1,22 +1,25 @@
 """How large the gradient was in each part of a network while it trained: a heatmap over the steps, live while it runs."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
 from dashboard.bootstrap import guarded
-from dashboard.charts.gradient_history import binned_norms, common_limits, norm_heatmap
-from dashboard.components.names import network_label
+from dashboard.charts.gradient_history import binned_norms, common_limits, norm_heatmap, recorded_norms
+from dashboard.components.names import network_label, short_block
 from dashboard.components.runs.words import status_badge
 from dashboard.components.training.data import steps_of
 from dashboard.i18n import t
 from dashboard.loading import store
 from resnet_core.models import place_of
-from resnet_core.runs import Checkpoint, Run, shipped_names
+from resnet_core.runs import Checkpoint, Run, read_blocks, shipped_names
 
 TICK = 1.0  # seconds
 CHOSEN = "gradient_run"
+ROWS = ("parts", "layers")
+LOW, TALLEST, ROW = 170, 480, 14  # px
 
 
 def history_view(checkpoint: Checkpoint) -> None:
@@ -46,13 +49,21 @@ def history_view(checkpoint: Checkpoint) -> None:
             key="gradient_history_csv",
             on_click="ignore",
         )
+    by_layer = ROWS[1] == st.segmented_control(
+        t("gradients.history_rows"),
+        ROWS,
+        format_func=lambda option: t(f"gradients.history_{option}"),
+        default=ROWS[0],
+        required=True,
+        key="gradient_history_rows",
+    )
     going_on = any(_is_going_on(run) for run in store().pair_of(runs[name]))
 
     @st.fragment(run_every=TICK if going_on else None)
     def panel() -> None:
         with guarded():
             members = store().pair_of(store().run(name))
-            _show([run for run in members if run.step])
+            _show([run for run in members if run.step], by_layer)
             if going_on and not any(_is_going_on(run) for run in members):
                 st.rerun()
 
@@ -68,31 +79,66 @@ def _title(run: Run) -> str:
     return f"{network_label(run.model_name)} · {run.dataset} · {own}"
 
 
-def _show(members: Sequence[Run]) -> None:
+def _show(members: Sequence[Run], by_layer: bool) -> None:
     """One heatmap per network of the experiment, on one scale of colours."""
     if not members:
         st.caption(t("gradients.history_waiting"))
         return
-    found = [(run, steps_of(run)) for run in members]
-    tables = [binned_norms(steps.step, steps.gradient_norms) for _, steps in found]
-    limits = common_limits(tables)
-    for place, (run, steps), data in zip(st.columns(max(2, len(found))), found, tables, strict=False):
+    shown = [_layers(run) if by_layer else _parts(run) for run in members]
+    if by_layer and all(one.table.empty for one in shown):
+        st.caption(t("gradients.history_no_layers", setting=t("setting.probe_every.label")))
+        return
+    limits = common_limits([one.table for one in shown])
+    for place, run, one in zip(st.columns(max(2, len(shown))), members, shown, strict=False):
         with place:
             with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
                 st.markdown(f"**{network_label(run.model_name)}**", width="content")
                 status_badge(run)
             chart = norm_heatmap(
-                data,
-                {part: part_word(part) for part in steps.gradient_norms},
+                one.table,
+                one.words,
                 x_title=t("axis.step"),
                 norm_title=t("gradients.norm"),
                 limits=limits,
                 x_end=run.total_steps,
+                height=min(TALLEST, max(LOW, ROW * len(one.words))),
             )
             with st.container(key=f"gradient_history_{run.run}"):
                 alt = t("gradients.history_alt", network=network_label(run.model_name))
                 st.altair_chart(chart, key=f"gradient_heatmap_{run.run}", width="stretch", alt=alt)
-    st.caption(t("gradients.history_read"))
+    said = t("gradients.history_layers_read", setting=t("setting.probe_every.label")) if by_layer else t("gradients.history_read")
+    st.caption(said)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Heatmap:
+    """Rows of `norm_heatmap`, and what people call them, from the stem to the head."""
+
+    table: pd.DataFrame
+    words: dict[str, str]
+
+
+def _parts(run: Run) -> _Heatmap:
+    """Stem, stages and head at every step."""
+    steps = steps_of(run)
+    return _Heatmap(table=binned_norms(steps.step, steps.gradient_norms), words={part: part_word(part) for part in steps.gradient_norms})
+
+
+def _layers(run: Run) -> _Heatmap:
+    """Every layer of every block, where the blocks were recorded; trainings of older versions recorded none."""
+    records = {step: blocks for step, blocks in read_blocks(store(), run.run).items() if any(block.layer_grad_norms for block in blocks)}
+    blocks = next(iter(records.values()), ())
+    words = {f"{block.name}.{layer}": _layer_word(block.name, layer) for block in blocks for layer in block.layer_grad_norms or {}}
+    found = [
+        {f"{b.name}.{layer}": norm for b in record for layer, norm in (b.layer_grad_norms or {}).items()} for record in records.values()
+    ]
+    norms = {name: [record.get(name) for record in found] for name in words}
+    return _Heatmap(table=recorded_norms(list(records), norms), words=words)
+
+
+def _layer_word(block: str, layer: str) -> str:
+    """`2.1 conv1`; what is not inside F keeps its path."""
+    return f"{short_block(block)} {layer.removeprefix('residual.')}"
 
 
 def part_word(part: str) -> str:

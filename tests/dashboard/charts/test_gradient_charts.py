@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from dashboard.charts.gradient_depth import Band, depth_norms_chart, ratio_chart
-from dashboard.charts.gradient_history import binned_norms, common_limits, norm_heatmap
+from dashboard.charts.gradient_history import binned_norms, common_limits, norm_heatmap, recorded_norms
 from dashboard.charts.gradient_norms import (
     Flow,
     NormLine,
@@ -141,3 +141,15 @@ def test_bands_reach_from_the_lowest_to_the_highest_seed() -> None:
     spec = depth_norms_chart(zero, x_title="block", y_title="norm").to_dict()
     (rows,) = spec["datasets"].values()
     assert [row["x"] for row in rows] == [2], "0 has no place on a logarithmic axis"
+
+
+def test_recorded_norms_reach_back_to_the_recording_before() -> None:
+    table = recorded_norms([10, 20, 30], {"a": [1.0, None, 4.0], "b": [0.0, 2.0, float("inf")]})
+    assert table.to_dict("records") == [
+        {"part": "a", "start": 0, "end": 10, "norm": 1.0},
+        {"part": "a", "start": 20, "end": 30, "norm": 4.0},
+        {"part": "b", "start": 10, "end": 20, "norm": 2.0},
+    ]
+    many = recorded_norms(list(range(1, 1001)), {"a": [1.0] * 1000}, columns=100)
+    assert len(many) == 100
+    assert (many["start"].iloc[1:].to_numpy() == many["end"].iloc[:-1].to_numpy()).all()
