@@ -151,7 +151,7 @@ def test_a_network_without_blocks_can_be_compared(open_page: OpenPage, pair: Pat
     assert METHODS["saliency"].title in offered
     assert METHODS["layer_conductance"].title not in offered
     reasons = " ".join(element.value for element in app.markdown)
-    assert str(UserError("method_needs_blocks", method=METHODS["layer_conductance"].title, name="lenet5")) in reasons
+    assert str(UserError("method_needs_blocks", method=METHODS["layer_conductance"].title, name="LeNet-5")) in reasons
     until_done(app, "compare_cka")
     rows = {row["row"] for row in table(app, "row", "value")}
     assert {row["column"] for row in table(app, "row", "value")} >= {"1.1"} or rows >= {"1.1"}
