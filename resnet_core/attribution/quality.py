@@ -234,12 +234,14 @@ def _sensitivity(about: _About) -> float:
     """Captum's, with changes drawn evenly from a box around the image."""
     generator, scale = about.generator(), about.pixel_range()
 
-    def perturb(inputs: tuple[Tensor, ...], perturb_radius: float) -> tuple[Tensor, ...]:
-        return tuple(x + (2 * torch.rand(x.shape, generator=generator).to(x) - 1) * perturb_radius * scale for x in inputs)
+    def perturb(inputs: Tensor, perturb_radius: float) -> Tensor:
+        """Of all neighbours at once; Captum 0.9 hands over a bare tensor, not a tuple."""
+        return inputs + (2 * torch.rand(inputs.shape, generator=generator).to(inputs) - 1) * perturb_radius * scale
 
-    def explain(inputs: tuple[Tensor, ...], target: Tensor) -> tuple[Tensor]:
-        """A tuple: of a bare tensor Captum 0.9 takes every channel for an explanation of its own."""
-        images = inputs[0].detach()
+    def explain(inputs: Tensor | tuple[Tensor, ...], target: Tensor) -> tuple[Tensor]:
+        """The image comes as a tuple, its neighbours as a tensor. A tuple goes back: of a bare tensor Captum 0.9 takes every channel for
+        an explanation of its own."""
+        images = (inputs if isinstance(inputs, Tensor) else inputs[0]).detach()
         targets = about.target.expand(len(images))
         answers = ask(
             about.network, about.method, about.settings, images, denormalize(images, about.network.spec), targets, about.references,

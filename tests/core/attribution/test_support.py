@@ -8,13 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnet_core.attribution import METHODS, NEED_HELP, attribute, offered, traits_of
+from resnet_core.attribution.handbook import handbook
 from resnet_core.attribution.support import NEEDS
 from resnet_core.config import ModelConfig
 from resnet_core.data import DataSpec
 from resnet_core.errors import UserError
 from resnet_core.models import build_model, get_entry
 from tests.core.inspection.conftest import SPEC
-from tests.test_architecture import python
+from tests.test_architecture import ROOT, python
 
 LARGE = DataSpec(name="large", channels=3, height=96, width=96, classes=tuple("01"), mean=(0.5,) * 3, std=(0.25,) * 3)
 
@@ -114,6 +115,14 @@ def test_other_peoples_hooks_stay_and_hear_nothing(build: Any, pixels: Tensor) -
 
 def test_every_need_has_words() -> None:
     assert set(NEEDS) == set(NEED_HELP) == {need for method in METHODS.values() for need in method.needs}
+
+
+def test_the_page_of_methods_is_the_table() -> None:
+    """Written by `python -m resnet_core.attribution.handbook`."""
+    assert (ROOT / "docs" / "attribution.md").read_text(encoding="utf-8") == handbook()
+    assert all(
+        f"`{name}`" in handbook() and rule.help in handbook() for m in METHODS.values() for name, rule in m.settings.settings().items()
+    )
 
 
 def test_captum_comes_without_matplotlib_and_when_asked_for() -> None:
