@@ -12,7 +12,7 @@ widest one counts. None stands for the whole image: behind a global pooling, a f
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -351,8 +351,12 @@ def _reach(name: str, args: Any, reaches: list[Reach], output: Tensor, side: int
     if name == "slice" and len(args) > 4 and args[4] > 1:  # every second row, then every second column
         axis = 0 if reach.jump[0] <= reach.jump[1] else 1
         return reach.through((1, 1), (args[4], 1) if axis == 0 else (1, args[4]))
-    if (name in ("bmm", "baddbmm") or "scaled_dot_product" in name) and len(reaches) > 1:
-        return _attended(reach, int(args[1].shape[-1] if name == "bmm" else args[0].shape[-2]), side)
+    if (
+        name == "bmm" and len(reaches) > 1 and shape[-1] == shape[-2]
+    ):  # weights of n positions x values; before it, queries x keys mix nothing
+        return _attended(reach, shape[-1], side)
+    if "scaled_dot_product" in name:
+        return _attended(reach, int(args[1].shape[-2]), side)
     return reach
 
 
@@ -377,23 +381,16 @@ def _attended(reach: Reach, tokens: int, side: int) -> Reach:
 # -- operations into steps -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(kw_only=True)
 class _Steps:
     """A module without parts that run is one step, whatever it does inside; the others' own operations are a step each."""
 
-    operations: list[_Operation]
-    sizes: dict[int, int]
-    modules: dict[str, nn.Module]
-    ran: frozenset[str]
-    names: dict[Any, tuple[str, ...]] = field(default_factory=lambda: {INPUT: (INPUT,)})
-    counted: set[int] = field(default_factory=set)
-    taken: dict[str, int] = field(default_factory=dict)
-
     def __init__(self, operations: list[_Operation], sizes: dict[int, int], modules: dict[str, nn.Module], ran: frozenset[str]) -> None:
-        self.operations, self.sizes, self.modules, self.ran = operations, sizes, modules, ran
-        self.names, self.counted, self.taken = {INPUT: (INPUT,)}, set(), {}
-        self.holders = {name.rpartition(".")[0] for name in ran if "." in name} | {""}
-        for name in list(self.holders):
+        self.operations, self.sizes, self.modules = operations, sizes, modules
+        self.names: dict[Any, tuple[str, ...]] = {INPUT: (INPUT,)}  # operation -> steps that its result stands for
+        self.counted: set[int] = set()  # parameters
+        self.taken: dict[str, int] = {}  # how often a name was given
+        self.holders = {""}  # modules that have parts which run
+        for name in ran:
             while name := name.rpartition(".")[0]:
                 self.holders.add(name)
 

@@ -95,6 +95,14 @@ def test_operations_without_a_module_are_seen_with_their_inputs() -> None:
     assert steps["@max_pool"].output_shape == (3, 4, 4)
 
 
+def test_attention_sees_its_window_or_everything() -> None:
+    """Swin-T: 4 px patches, windows of 7 x 7 of them: 28 px, and 6 x 4 more with each further window; ViT: all of the image at once."""
+    stages = describe_module(theirs("swin_t"), IMAGENET, name="swin_t", classes=1000).parts[1:]
+    assert [block.receptive_field for block in stages[0].blocks] == [28, 28 + 24]
+    vit = describe_module(theirs("vit_b_16"), IMAGENET, name="vit_b_16", classes=1000).parts
+    assert [vit[0].blocks[-1].receptive_field, vit[1].blocks[0].receptive_field] == [16, None]
+
+
 class WideShortcut(nn.Module):
     """The path around sees more than the path through: 1 + (3 - 1) + (5 - 1) x 2 = 11 pixels against 1."""
 
