@@ -7,6 +7,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from dashboard.charts.theme import REFERENCE
+
+ROW, HEAD = 34, 60  # px: of a row, and of the classes above them
+
 
 def probability_table(
     rows: Sequence[str],
@@ -28,7 +32,7 @@ def probability_table(
     )
     base = alt.Chart(data).encode(
         x=alt.X("class:N", title=x_title, sort=list(classes), axis=alt.Axis(labelAngle=0, orient="top")),
-        y=alt.Y("part:N", title=y_title, sort=list(rows), axis=alt.Axis(labelLimit=220)),
+        y=alt.Y("part:N", title=y_title, sort=list(rows), axis=alt.Axis(labelLimit=220, labelOverlap=False)),
     )
     fields = base.mark_rect(stroke="#80808040").encode(
         color=alt.value(color),
@@ -39,5 +43,9 @@ def probability_table(
             alt.Tooltip("probability:Q", title=value_title, format=".1%"),
         ],
     )
-    numbers = base.transform_filter("datum.probability >= 0.005").mark_text().encode(text="said:N")
-    return alt.layer(fields, numbers).properties(height=34 * len(rows) + 30)
+    numbers = (
+        base.transform_filter("datum.probability >= 0.005")
+        .mark_text(fontWeight="bold")
+        .encode(text="said:N", color=alt.condition("datum.probability > 0.4", alt.value("white"), alt.value(REFERENCE)))
+    )
+    return alt.layer(fields, numbers).properties(height=ROW * len(rows) + HEAD)

@@ -1,6 +1,8 @@
 """Draw with the mouse, read the prediction, take it back, upload a photo: as a person does, with the networks that come with the project."""
 
+import base64
 import re
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -121,3 +123,50 @@ def test_a_photo_is_read_and_a_text_with_an_image_s_name_is_refused(sketch: Page
     upload.set_input_files({"name": "letter.png", "mimeType": "image/png", "buffer": b"Dear reader"})
     expect(sketch.get_by_text("The image letter.png cannot be read")).to_be_visible()
     expect(answer(sketch)).to_have_text(sentences("en")["sketch.waiting_photo"])
+
+
+PASTE = """(encoded) => {
+  const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0))
+  const clipboard = new DataTransfer()
+  clipboard.items.add(new File([bytes], "image.jpg", { type: "image/jpeg" }))
+  document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: clipboard, bubbles: true, cancelable: true }))
+}"""
+
+
+def test_a_photo_is_pasted(sketch: Page, photo: Path) -> None:
+    sketch.locator(".st-key-sketch_source").get_by_text(sentences("en")["sketch.photo"], exact=True).click()
+    expect(sketch.locator(".st-key-sketch_paste button")).to_have_text(sentences("en")["sketch.paste"])
+    sketch.evaluate(PASTE, base64.b64encode(photo.read_bytes()).decode())
+    expect(answer(sketch)).to_have_text(says(7))
+
+
+def test_an_answer_follows_the_pen_within_a_second(sketch: Page) -> None:
+    """The best of three, so that other programs on the machine do not decide; the first one also loads the networks."""
+    waited = []
+    for _ in range(3):
+        draw(sketch, SEVEN)
+        begun = time.monotonic()
+        expect(answer(sketch)).to_have_text(says(7))
+        waited.append(time.monotonic() - begun)
+        press(sketch, "sketch_clear")
+        expect_empty(sketch)
+    assert min(waited) < 1
+
+
+def test_every_control_is_reached_with_the_keyboard(sketch: Page) -> None:
+    """From the source of the image to a test image and its answer, without mouse or finger."""
+    sketch.locator(".st-key-sketch_source").get_by_role("radio").or_(sketch.locator(".st-key-sketch_source button")).first.focus()
+    sketch.keyboard.press("ArrowRight")
+    for key in ("ArrowRight", "ArrowRight"):
+        sketch.keyboard.press(key)
+    sketch.keyboard.press("Enter")
+    expect(sketch.locator(".st-key-sketch_image input")).to_be_visible()
+    expect(answer(sketch)).to_have_text(re.compile("(Surely|Probably|Not sure)"))
+    sketch.locator(".st-key-sketch_image input").focus()
+    reached = set()
+    for _ in range(40):
+        sketch.keyboard.press("Tab")
+        reached.add(
+            sketch.evaluate("document.activeElement.closest('[class*=st-key-sketch_]')?.className.match(/st-key-(sketch_\\w+)/)?.[1]")
+        )
+    assert {"sketch_another", "sketch_keep", "sketch_why", "sketch_why_network", "sketch_why_class"} <= reached

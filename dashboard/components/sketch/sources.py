@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
+from dashboard.components.sketch.paste import pasted_image
 from dashboard.i18n import t
 from dashboard.loading import split_images
 from dashboard.sketch_input import SIDE, clear_canvas, show_canvas, undo_stroke
@@ -61,9 +62,13 @@ def _drawn() -> Given | None:
 
 
 def _uploaded() -> Given | None:
+    """The file that was chosen; without one, what was pasted."""
     file = st.file_uploader(t("sketch.upload"), type=IMAGES, key="sketch_upload")
+    pasted = pasted_image("sketch_paste")
     st.caption(t("sketch.photo_hint"))
-    return None if file is None else _photo(file.getvalue(), file.name)
+    if file is not None:
+        return _photo(file.getvalue(), file.name)
+    return None if pasted is None else _photo(pasted, t("sketch.paste_name"))
 
 
 def _taken() -> Given | None:
