@@ -22,8 +22,8 @@ from resnet_core.data.reading import flattened, open_image
 from resnet_core.data.sketch import SIDE, Pixels, prepare_sketch, sketch_image
 from resnet_core.data.source import Part, Source, resized, resized_spec
 from resnet_core.data.spec import DataSpec, Split
-from resnet_core.data.writing import writing_to
 from resnet_core.errors import UserError
+from resnet_core.writing import writing_to
 
 DIGITS = tuple("0123456789")
 ROUND = ("test", "train", "train")  # where the first, second, third sketch of a digit go, and so on

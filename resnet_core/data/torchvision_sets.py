@@ -17,8 +17,8 @@ import torch
 
 from resnet_core.data.source import Part, Progress
 from resnet_core.data.spec import DataSpec, Split
-from resnet_core.data.writing import writing_to
 from resnet_core.errors import UserError
+from resnet_core.writing import writing_to
 
 UNREADABLE = (RuntimeError, ValueError, TypeError, AssertionError, KeyError, OSError, EOFError, pickle.UnpicklingError)
 NETWORK = (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError)

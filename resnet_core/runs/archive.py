@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import IO, Any
 
 from resnet_core.config import RunConfig
-from resnet_core.data.writing import writing_to
 from resnet_core.errors import NOTES, UserError
 from resnet_core.runs.checkpoint import SUFFIX, load_weights, read_checkpoint
 from resnet_core.runs.files import is_file
@@ -27,6 +26,7 @@ from resnet_core.runs.opening import checkpoints_of
 from resnet_core.runs.resume_state import GENERATIONS, NEWEST, DamagedState, read_state
 from resnet_core.runs.run import ENDED, Run
 from resnet_core.runs.store import Store
+from resnet_core.writing import writing_to
 
 FORMAT = "residual-lens-run-1"
 ROW, METRICS = "run.json", "metrics.json"

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_core.data.writing import writing_to
 from resnet_core.errors import UserError
 from resnet_core.runs.metrics import read_blocks, read_epochs, read_steps
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
+from resnet_core.writing import writing_to
 
 EXTRAS: dict[str, dict[str, str]] = {  # modules that must be there, and the packages that bring them
     "tensorboard": {"tensorboard": "tensorboard"},

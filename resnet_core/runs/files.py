@@ -5,7 +5,7 @@ import os
 import secrets
 from pathlib import Path
 
-from resnet_core.data.writing import writing_to
+from resnet_core.writing import writing_to
 
 
 def runs_root() -> Path:

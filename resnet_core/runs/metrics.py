@@ -206,6 +206,10 @@ class RunWriter:
                 raise
         self._rows, self._columns, self._flushed, self._failing = [], {}, time.monotonic(), None
 
+    def drop_rows(self) -> None:
+        """Forget what is collected but for the run's own columns."""
+        self._rows = []
+
     def close(self) -> None:
         self._connection.close()
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from resnet_core.data.writing import writing_to
 from resnet_core.errors import UserError
 from resnet_core.runs.files import digest, sync_folder, write_atomically
+from resnet_core.writing import writing_to
 
 FRESH, NEWEST, PREVIOUS = "resume.pt.new", "resume.pt", "resume.previous.pt"
 GENERATIONS = (FRESH, NEWEST, PREVIOUS)  # the newest first

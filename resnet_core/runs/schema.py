@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from resnet_core.data.writing import writing_to
 from resnet_core.errors import UserError
+from resnet_core.writing import writing_to
 
 FILE = "runs.sqlite"
 VERSION = 1

@@ -18,7 +18,6 @@ from resnet_core.config import RunConfig
 from resnet_core.errors import UserError, nearest
 from resnet_core.runs.files import runs_root
 from resnet_core.runs.process import is_alive, start_time, this_process
-from resnet_core.runs.resume_state import has_resume_state
 from resnet_core.runs.run import Run, new_run_id, run_of
 from resnet_core.runs.schema import FILE, connect, open_database, sqlite_errors
 
@@ -194,6 +193,8 @@ class Store:
 
     def requeue(self, run: str) -> Run:
         """Put a stopped, interrupted or failed run back into the queue, to go on where it was."""
+        from resnet_core.runs.resume_state import has_resume_state  # imports torch: a list of runs needs none
+
         found = self.run(run)
         if not found.is_resumable:
             raise UserError("run_not_resumable", run=run, status=found.status)

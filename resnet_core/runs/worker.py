@@ -7,8 +7,10 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +18,6 @@ import torch
 from resnet_core.calibration import fit_temperature
 from resnet_core.config import RunConfig
 from resnet_core.data import Splits, load_splits
-from resnet_core.data.writing import writing_to
 from resnet_core.errors import UserError
 from resnet_core.models import build_model
 from resnet_core.models.foreign import FittedWeights
@@ -32,11 +33,13 @@ from resnet_core.training.evaluate import Evaluation, evaluate
 from resnet_core.training.events import EpochDone, Event, Noted, RunStarted, StepDone
 from resnet_core.training.loop import Training
 from resnet_core.training.team import ALONE, Team
+from resnet_core.writing import writing_to
 
 SAVE_SECONDS = 30.0  # between two resume states inside an epoch
 SAVE_SHARE = 0.02  # of the time may go into them, when they are large
 LOOK_SECONDS = 0.1  # between two looks for commands
 HEARTBEAT_SECONDS = 5.0  # between two signs of life while paused
+RESERVE, RESERVE_BYTES = "reserve", 512 * 1024  # a file in the run's folder whose room the last row gets on a full disk
 Listener = Callable[[Event], None]
 
 
@@ -59,10 +62,11 @@ def execute(store: Store, run: str, *, listen: Listener = lambda event: None, te
             try:
                 status, error = work.train(), None
             except Exception as problem:  # noqa: BLE001 - the worker's border: the log keeps the trace, the row keeps the sentence
-                status, error = "failed", _said(problem, found.config, team)
-            _finish(writer, status, error)
+                status, error = "failed", work.said(problem)
+            _finish(writer, found.folder, status, error)
     finally:
         writer.close()
+        _give_reserve(found.folder)
     return store.run(run)
 
 
@@ -124,11 +128,24 @@ def _said(problem: Exception, config: RunConfig, team: Team) -> tuple[str, dict[
     return "run_failed", {"reason": f"{type(problem).__name__}: {problem}"}
 
 
-def _finish(writer: RunWriter, status: str, error: tuple[str, dict[str, Any]] | None) -> None:
+def _finish(writer: RunWriter, folder: Path, status: str, error: tuple[str, dict[str, Any]] | None) -> None:
+    """On a full disk the run's reserve makes room for the row, and rows that a resume would write again are left out."""
     columns: dict[str, Any] = {"status": status, "ended": time.time()}
     if error is not None:
         columns |= {"error_code": error[0], "error_values": error[1]}
-    writer.set(**columns)
+    try:
+        writer.set(**columns)
+    except UserError as problem:
+        if problem.code != "disk_full":
+            raise
+        _give_reserve(folder)
+        writer.drop_rows()
+        writer.set(**columns)
+
+
+def _give_reserve(folder: Path) -> None:
+    with suppress(OSError):  # there may be no such folder
+        (folder / RESERVE).unlink()
 
 
 def _first_line(problem: Exception) -> str:
@@ -192,6 +209,15 @@ class _Work:
             self._tell(Noted(code="resume_older", values={"reason": resumed.damaged}))
         return self._follow(splits)
 
+    def said(self, problem: Exception) -> tuple[str, dict[str, Any]]:
+        """As `_said`; a GPU that was too small is asked for a batch that fits."""
+        code, values = _said(problem, self.run.config, self.team)
+        training: Training | None = getattr(self, "training", None)  # not there where reading the images was too much already
+        if isinstance(problem, torch.OutOfMemoryError) and training is not None and self.team.is_alone:
+            traceback.clear_frames(problem.__traceback__)  # they hold what did not fit
+            values["suggestion"] = training.fitting_batch_size()
+        return code, values
+
     def _resumed_training(self, splits: Splits, device: torch.device, state: dict[str, Any]) -> Training:
         try:
             return Training(self.run.config, splits, device=device, resume=state, team=self.team)
@@ -225,6 +251,7 @@ class _Work:
                 leftover.unlink(missing_ok=True)
             for leftover in self.folder.glob(".resume.pt*"):
                 leftover.unlink(missing_ok=True)
+            (self.folder / RESERVE).write_bytes(os.urandom(RESERVE_BYTES))  # zeros might take no room
 
     def _keep_epoch(self, event: EpochDone) -> None:
         """Weights first, then the state that continues from them."""

@@ -100,6 +100,7 @@ class Training:
         self.sums = torch.zeros(3, dtype=torch.float64)  # loss x images, right ones, images of this epoch so far
         self.epoch_seconds = 0.0
         self.history: list[dict[str, Any]] = []
+        self._norms_before: dict[str, float] = {}  # of the last step before a resume, whose gradients are gone
         self.network: nn.Module | None = None  # what is called in training: compiled or distributed, where that is asked for
         self.ring_size = 1 if device.type == "cpu" else GPU_RING
         self._parts: dict[str, list[nn.Parameter]] = {}
@@ -133,6 +134,7 @@ class Training:
             "sums": self.sums,
             "epoch_seconds": self.epoch_seconds,
             "history": self.history,
+            "gradient_norms": kept_gradient_norms(self.model) or self._norms_before,
         }
 
     def _load(self, state: Mapping[str, Any]) -> None:
@@ -148,6 +150,7 @@ class Training:
             self.ema.load_state_dict(state["ema"])
         self.sums = state["sums"].clone()
         self.history = list(state["history"])
+        self._norms_before = dict(state.get("gradient_norms", {}))
 
     # -- the iterator --------------------------------------------------------------------------------------------------------------
 
@@ -207,10 +210,26 @@ class Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         step_schedules(self.schedules)
-        if self.ema is not None:
-            self.ema.update_parameters(self.model)
+        self._average()
         self.step += 1
         return _Measured(step=self.step, rate=rate, images=len(indices), values=torch.cat([told, norms]))
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """As AveragedModel.update_parameters, which asks a GPU in every step how many there were."""
+        if self.ema is None or self.config.train.ema_decay is None:
+            return
+        kept = [*self.ema.module.parameters(), *self.ema.module.buffers()]
+        now = [*self.model.parameters(), *self.model.buffers()]
+        if self.step == 0:
+            torch._foreach_copy_(kept, now)
+        else:
+            pairs = [(a, b) for a, b in zip(kept, now, strict=True) if a.is_floating_point()]
+            torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - self.config.train.ema_decay)
+            for a, b in zip(kept, now, strict=True):
+                if not a.is_floating_point():  # how many batches a BatchNorm has seen
+                    a.copy_(a * self.config.train.ema_decay + b * (1 - self.config.train.ema_decay))
+        self.ema.n_averaged.add_(1)
 
     def _own(self, indices: Tensor) -> Tensor:
         """Which of the step's images this process prepares: with mixup all, since an image's partner may be any of them."""
@@ -410,7 +429,7 @@ class Training:
         """Statistics of every block on a fixed batch of validation images; in a team the leading process's task."""
         if not block_places(self.model) or not self.team.leads:
             return ()
-        norms = kept_gradient_norms(self.model)
+        norms = kept_gradient_norms(self.model) or self._norms_before
         return tuple(
             dataclasses.replace(block, layer_grad_norms=_inside(block.name, norms) or None)
             for block in residual_statistics(self.model, normalize(self.valid_split.images[:PROBE_IMAGES], self.spec))

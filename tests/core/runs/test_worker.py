@@ -15,6 +15,7 @@ from resnet_core.calibration import fit_temperature
 from resnet_core.config import RunConfig
 from resnet_core.data import load_splits
 from resnet_core.errors import UserError
+from resnet_core.models import ResNet
 from resnet_core.runs import (
     Run,
     Store,
@@ -168,8 +169,9 @@ def test_a_disk_that_takes_nothing_more(store: Store, small: Small, monkeypatch:
     assert again(store, run).result["weights_sha256"] == unbroken.result["weights_sha256"]
 
 
-def test_a_real_full_disk(tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A small file system of its own, on which something else leaves 60 kB: too little for the next state."""
+@pytest.mark.parametrize("left", [60_000, 0])
+def test_a_real_full_disk(tmp_path: Path, small: Small, monkeypatch: pytest.MonkeyPatch, left: int) -> None:
+    """A small file system of its own, on which something else leaves 60 kB, too little for the next state, or nothing at all."""
     root = tmp_path / "small"
     root.mkdir()
     if os.geteuid() != 0 or os.system(f"mount -t tmpfs -o size=8m residual-lens-test {root} 2>/dev/null") != 0:
@@ -177,22 +179,15 @@ def test_a_real_full_disk(tmp_path: Path, small: Small, monkeypatch: pytest.Monk
 
     def fill() -> None:
         room = os.statvfs(root)
-        (root / "ballast").write_bytes(bytes(room.f_bavail * room.f_frsize - 60_000))
+        (root / "ballast").write_bytes(bytes(room.f_bavail * room.f_frsize - left))
 
-    codes: list[str] = []
     try:
         monkeypatch.setenv("RESNET_RUNS", str(root))
         store = Store()
         run = claimed(store, small(epochs=2))
-        try:
-            ended = execute(store, run, listen=at_step(5, fill))
-            assert (ended.status, ended.error and ended.error[0]) == ("failed", "disk_full")
-            codes.append("disk_full")
-        except UserError as error:  # no room even for that row: the process ends with the sentence, and a dead one is interrupted
-            codes.append(error.code)
-            (root / "ballast").unlink()
-            store.update(run, status="interrupted")
-        assert codes == ["disk_full"]
+        ended = execute(store, run, listen=at_step(5, fill))
+        assert (ended.status, ended.error and ended.error[0]) == ("failed", "disk_full")
+        assert not (ended.folder / worker.RESERVE).exists()
         assert not list(store.run(run).folder.glob(".*")), "no torn file takes the last room"
         (root / "ballast").unlink(missing_ok=True)
         assert again(store, run).status == "finished"
@@ -269,7 +264,23 @@ def test_out_of_memory_names_a_batch_size(store: Store, small: Small, monkeypatc
         raise error
 
     monkeypatch.setattr(Training, "_update", broken)
-    assert execute(store, run).error == ("out_of_memory", {"batch_size": 16, "suggestion": 8})
+    expected = 2 if isinstance(error, torch.OutOfMemoryError) else 8  # a GPU's error can be asked again, with ever smaller batches
+    assert execute(store, run).error == ("out_of_memory", {"batch_size": 16, "suggestion": expected})
+
+
+def test_a_gpu_that_is_too_small_is_asked_which_batch_fits(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that can hold five images: of 8, 4, 2 the largest that fits is 4."""
+    original = ResNet.forward
+
+    def forward(self: ResNet, images: torch.Tensor) -> torch.Tensor:
+        if self.training and len(images) > 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return original(self, images)
+
+    monkeypatch.setattr(ResNet, "forward", forward)
+    ended = execute(store, claimed(store, small()))
+    assert (ended.status, ended.error) == ("failed", ("out_of_memory", {"batch_size": 16, "suggestion": 4}))
+    assert ended.is_resumable
 
 
 def test_a_missing_data_set_fails_with_its_remedy(store: Store, small: Small) -> None:

@@ -1,4 +1,4 @@
-"""Measurements of ours beside the obvious alternative, in one run on one machine: what looking inside a network costs."""
+"""What looking inside a network costs, beside a bare pass."""
 
 import time
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from resnet_core.benchmarks.result import BenchmarkResult
 from resnet_core.config import ModelConfig
 from resnet_core.data import DataSpec
-from resnet_core.errors import UserError, nearest
 from resnet_core.inspection import measure_gradients, residual_statistics
 from resnet_core.models import build_model
 
@@ -18,7 +18,7 @@ SPEC = DataSpec(name="noise", channels=3, height=32, width=32, classes=tuple("01
 
 
 @dataclass(frozen=True, kw_only=True)
-class Benchmark:
+class Looking:
     """`prepare` gives the two things to time, ours and the other, on the same network and images. `target` is the ratio not to exceed."""
 
     help: str
@@ -26,18 +26,6 @@ class Benchmark:
     other: str
     target: float
     prepare: Callable[[nn.Module, Tensor, Tensor], tuple[Callable[[], object], Callable[[], object]]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchmarkResult:
-    """Seconds are the shortest of all rounds; `ratio` is ours / other."""
-
-    name: str
-    ours: dict[str, float | str]
-    other: dict[str, float | str]
-    ratio: float
-    target: float
-    threads: int
 
 
 def _inspect(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Callable[[], object], Callable[[], object]]:
@@ -56,15 +44,15 @@ def _split(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Callable[[
     return lambda: measure_gradients(model, images, labels), bare
 
 
-BENCHMARKS: dict[str, Benchmark] = {
-    "inspect": Benchmark(
+LOOKING: dict[str, Looking] = {
+    "inspect": Looking(
         help=f"all blocks of ResNet-{DEPTH} on {IMAGES} images against one bare forward pass",
         ours="residual_statistics",
         other="forward",
         target=1.3,
         prepare=_inspect,
     ),
-    "split": Benchmark(
+    "split": Looking(
         help=f"the gradient split in all blocks of ResNet-{DEPTH} on {IMAGES} images against one bare forward and backward pass",
         ours="measure_gradients",
         other="forward and backward",
@@ -74,11 +62,9 @@ BENCHMARKS: dict[str, Benchmark] = {
 }
 
 
-def run_benchmark(name: str, *, depth: int = DEPTH, images: int = IMAGES, rounds: int = 5) -> BenchmarkResult:
-    """Both in turn, so that whatever else the machine does meets both; one unmeasured round first."""
-    if name not in BENCHMARKS:
-        raise UserError("unknown_name", what="benchmark", value=name, hint=nearest(name, BENCHMARKS))
-    benchmark = BENCHMARKS[name]
+def measure_looking(name: str, *, rounds: int, depth: int = DEPTH, images: int = IMAGES) -> BenchmarkResult:
+    """Both in turn, so that whatever else the machine does meets both; one unmeasured round first. Seconds are the shortest of all rounds."""
+    benchmark = LOOKING[name]
     model = build_model(ModelConfig(model=f"resnet{depth}"), SPEC).eval()
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(images, SPEC.channels, SPEC.height, SPEC.width, generator=generator)
@@ -98,5 +84,6 @@ def run_benchmark(name: str, *, depth: int = DEPTH, images: int = IMAGES, rounds
         other={"what": benchmark.other, "seconds": other},
         ratio=ours / other,
         target=benchmark.target,
+        better="less",
         threads=torch.get_num_threads(),
     )
