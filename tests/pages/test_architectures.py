@@ -51,7 +51,8 @@ def test_a_link_chooses_network_images_and_block(open_page: OpenPage) -> None:
     assert (app.selectbox(key="architecture_model").value, app.selectbox(key="architecture_beside").value) == ("resnet20", "plain20")
     assert chosen(drawing(app, "diagram_0")) == chosen(drawing(app, "diagram_1")) == ["stages.2.1"]
     differs = [item["value"] for item in drawing(app, "diagram_1")["items"] if "differs" in item.get("mark", "").split()]
-    assert len(differs) == 9  # every block of the plain twin lacks its shortcut
+    assert len(differs) == 5  # every block of the plain twin lacks its shortcut: nine blocks in five boxes
+    assert "9" in next(caption.value for caption in app.caption if "Plain-20" in caption.value)
     assert "269,434" in texts(app)  # one channel instead of three
     assert app.query_params["model"] == "resnet20"
     app.selectbox(key="architecture_model").set_value("resnet18").run()

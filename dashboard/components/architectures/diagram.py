@@ -90,8 +90,8 @@ def _facts(found: ModelDescription) -> None:
 
 
 def _fold_switch(*networks: ModelDescription) -> bool:
-    """Whether blocks that are alike share a box; small networks need no switch."""
-    if max(sum(len(part.blocks) for part in found.parts) for found in networks) < FOLD_FROM:
+    """Whether blocks that are alike share a box; a small network that has the page for itself needs no switch."""
+    if len(networks) == 1 and sum(len(part.blocks) for part in networks[0].parts) < FOLD_FROM:
         return False
     return st.toggle(
         t("architectures.fold"), value=True, key="architecture_fold", help=t("architectures.fold_help"), persist_state="session"
