@@ -247,7 +247,7 @@ def _sensitivity(about: _About) -> float:
             about.network, about.method, about.settings, images, denormalize(images, about.network.spec), targets, about.references,
             about.seed,
         )  # fmt: skip
-        return (torch.cat([answer.maps for _, answer in answers]),)
+        return (torch.cat([answer.maps for _, answer in answers]).contiguous(),)
 
     found = captum("metrics").sensitivity_max(
         explain,
@@ -288,8 +288,7 @@ def _probabilities(about: _About, order: Tensor, before: Tensor, after: Tensor) 
     counts = [round(len(order) * point / about.quality.points) for point in range(about.quality.points + 1)]
     places_first = torch.argsort(order)  # the rank of each pixel
     changed = torch.stack([places_first < count for count in counts]).view(len(counts), 1, *before.shape[-2:])
-    parts = [torch.where(some, after, before) for some in changed.split(about.network.rows)]
-    scores = torch.cat([about.network.scores(part) for part in parts])
+    scores = torch.cat([about.network.scores(torch.where(some, after, before)) for some in changed.split(about.network.rows)])
     probabilities: NDArray[np.float64] = scores.double().softmax(1)[:, about.target[0]].cpu().numpy()
     return probabilities
 
