@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -26,6 +27,7 @@ STEPS = 100
 SMOOTHING = 0.9  # share of what was seen before, in the moving average of the loss
 EXPLODED = 4.0  # times the lowest loss so far
 FALLEN = 0.01  # of the loss, at least, for a suggestion
+NEIGHBOURS = 12  # part of the sweep that lies on each side of a point when its slope is measured
 SETTLED = 10  # steps before which the moving average knows too little
 
 Loss = Callable[[Tensor], Tensor]  # logits (B, K) -> the mean loss of the batch
@@ -45,7 +47,7 @@ class Tried:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """`suggestion` is where the smoothed loss falls steepest, over the logarithm of the rate; None where it never falls."""
+    """`suggestion` is where the loss falls steepest, over the logarithm of the rate; None where it never falls."""
 
     learning_rates: tuple[float, ...]
     losses: tuple[float, ...]
@@ -94,19 +96,26 @@ def sweep(
 def finding(tried: Sequence[Tried]) -> Finding:
     """What the sweep says."""
     rates, smoothed = np.array([t.learning_rate for t in tried]), np.array([t.smoothed for t in tried])
+    losses = np.array([t.loss for t in tried])
     suggestion = None
     lowest = int(smoothed.argmin()) if len(tried) else 0
     if lowest > SETTLED and smoothed[lowest] < (1 - FALLEN) * smoothed[SETTLED : lowest + 1].max():
-        slopes = np.gradient(smoothed[: lowest + 1], np.log(rates[: lowest + 1]))
-        slopes[:SETTLED] = 0.0
-        suggestion = float(rates[int(slopes.argmin())])
+        steepest = SETTLED + int(np.argmin(_slopes(np.log(rates), losses, SETTLED, lowest)))
+        suggestion = float(rates[steepest])
     return Finding(
         learning_rates=tuple(rates.tolist()),
-        losses=tuple(t.loss for t in tried),
+        losses=tuple(losses.tolist()),
         smoothed=tuple(smoothed.tolist()),
         suggestion=suggestion,
         exploded=not tried or tried[-1].step < tried[-1].steps,
     )
+
+
+def _slopes(x: NDArray[np.float64], y: NDArray[np.float64], first: int, last: int) -> list[float]:
+    """Of the straight line through the neighbours of each point from `first` to `last`, none beyond `last`: one batch says too little."""
+    reach = max(len(x) // NEIGHBOURS, 3)
+    around = [slice(max(place - reach, first), min(place + reach, last) + 1) for place in range(first, last + 1)]
+    return [float(np.polyfit(x[near], y[near], 1)[0]) for near in around]
 
 
 def training_batches(config: RunConfig, splits: Splits) -> Batches:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.training import finder
@@ -226,7 +227,6 @@ def test_the_images_before_and_after(open_page: OpenPage) -> None:
 
 
 def test_a_grid_keeps_every_pixel_and_its_place() -> None:
-    import torch
 
     images = torch.rand(11, 1, 5, 4)
     grid = _grid(images)
@@ -234,3 +234,46 @@ def test_a_grid_keeps_every_pixel_and_its_place() -> None:
     assert grid.shape == ((2 * 6 - 1) * times, (8 * 5 - 1) * times, 3)
     tenth = grid[6 * times :: times, 2 * 5 * times :: times][:5, :4]
     assert np.array_equal(tenth, (images[10, 0] * 255).round().byte().numpy()[..., None].repeat(3, 2))
+
+
+@pytest.mark.slow
+def test_a_real_sweep_is_heard_step_by_step_and_ends_with_its_process_when_nobody_wants_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = []
+    real = finder.subprocess.Popen
+
+    def popen(*arguments: Any, **options: Any) -> Any:
+        processes.append(real(*arguments, **options))
+        return processes[-1]
+
+    monkeypatch.setattr(finder.subprocess, "Popen", popen)
+    config = RunConfig.from_flat(
+        {"model": "resnet8", "width": 0.25, "batch_size": 16, "train_limit": 256, "precision": "float32", "device": "cpu"}
+    )
+    heard: list[int] = []
+    found = finder._work(config)(lambda done, total: heard.append(done))
+    assert sorted(set(heard))[0] == 0
+    assert len(found.losses) == len(found.smoothed) == len(found.learning_rates) > 20
+    assert found.learning_rates[0] == pytest.approx(1e-5)
+
+    class Unwanted(Exception):
+        pass
+
+    def stop(done: int, total: int) -> None:
+        if done > 2:
+            raise Unwanted
+
+    with pytest.raises(Unwanted):
+        finder._work(config)(stop)
+    assert [process.poll() is not None for process in processes] == [True, True]
+
+
+def test_several_gpus_are_one_click(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine with four GPUs, as far as the form can see."""
+    form = "dashboard.components.training.form"
+    for name, value in (("pick_device", torch.device("cuda")), ("device_memory", (1, 2)), ("device_name", "GPU"), ("candidates", [])):
+        monkeypatch.setattr(f"{form}.{name}", lambda *arguments, value=value: value)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
+    app = open_page("train")
+    assert_healthy(app)
+    app.button(key="train_all_gpus").click().run()
+    assert app.number_input(key="train_processes").value == 4

@@ -53,7 +53,6 @@ def training_form() -> Wish:
     dataset = _dataset_choice()
     models = _network_choice()
     recipe_choice(dataset)
-    changes = st.container()
     values: dict[str, Any] = settings_form(SHOWN, "train", {}, columns=2)
     values["device"] = setting_widget("device", "train_device", options=("auto", *available_devices()))
     _machine(values["device"])
@@ -63,6 +62,7 @@ def training_form() -> Wish:
             if group == "transfer":
                 values["start_from"] = start_choice()
             values |= settings_form(names, "train", {}, columns=3)
+    changes = st.container()  # below all widgets: they would move while they are used
     if not models:
         st.caption(t("train.no_network"))
         return Wish(configs=())
@@ -77,7 +77,8 @@ def training_form() -> Wish:
         rate_finder(configs[0])
         augmented_pictures(configs[0])
     except UserError as error:
-        st.error(error_text(error), icon=":material/error:")
+        if error.field not in SHOWN:  # where it is said already
+            st.error(error_text(error), icon=":material/error:")
         return Wish(configs=())
     return Wish(configs=configs)
 

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard.forms import as_widget_value
-from dashboard.i18n import has_text, t
+from dashboard.i18n import t
 from resnet_core.config import DataConfig, RunConfig
 from resnet_core.data import training_images
 from resnet_core.errors import UserError
 from resnet_core.presets import NOT_OF_A_RECIPE, PRESETS, Difference, differences, shown
+from resnet_core.recipes import recipe_text
 
 CHOSEN = "train_preset"
 DEFAULTS = "defaults"
@@ -40,24 +41,30 @@ def recipe_changes(configs: Sequence[RunConfig]) -> None:
         PRESETS[name].unchanged(first, images=_images(first.data)) if name in PRESETS else RunConfig.from_flat({"model": first.model.model})
     )
     changed = differences(first, recipe)
-    if not changed:
-        st.caption(t("recipe.unchanged") if name in PRESETS else t("recipe.defaults_unchanged"))
-        return
-    title = t("recipe.defaults") if name == DEFAULTS else name
-    lines = [_line(change) for change in changed]
     with st.container(key="train_recipe_changes"):
-        st.caption(t("recipe.changed", name=title) + "  \n" + "  \n".join(lines[:FEW]))
-        if len(lines) > FEW:
-            with st.popover(t("recipe.more", count=len(lines) - FEW), type="tertiary"):
-                st.caption("  \n".join(lines[FEW:]))
-        st.button(
-            t("recipe.back"),
-            icon=":material/undo:",
-            key="train_preset_back",
-            on_click=_put_into_form,
-            args=(first.data.dataset,),
-            type="tertiary",
-        )
+        if changed:
+            title = t("recipe.defaults") if name == DEFAULTS else name
+            lines = [_line(change) for change in changed]
+            st.caption(t("recipe.changed", name=title) + "  \n" + "  \n".join(lines[:FEW]))
+            if len(lines) > FEW:
+                with st.popover(t("recipe.more", count=len(lines) - FEW), type="tertiary"):
+                    st.caption("  \n".join(lines[FEW:]))
+        else:
+            st.caption(t("recipe.unchanged") if name in PRESETS else t("recipe.defaults_unchanged"))
+    with st.container(horizontal=True, gap="small"):
+        if changed:
+            st.button(
+                t("recipe.back"),
+                icon=":material/undo:",
+                key="train_preset_back",
+                on_click=_put_into_form,
+                args=(first.data.dataset,),
+                type="tertiary",
+            )
+        st.download_button(
+            t("recipe.save"), recipe_text(first), "recipe.toml", "application/toml", icon=":material/download:", key="train_recipe_save",
+            help=t("recipe.save_help"), on_click="ignore", type="tertiary",
+        )  # fmt: skip
 
 
 def _line(change: Difference) -> str:
@@ -65,8 +72,8 @@ def _line(change: Difference) -> str:
 
 
 def _word(value: object) -> str:
-    key = f"form.{shown(value)}"
-    return t(key) if value in (None, True, False) and has_text(key) else shown(value)
+    """None, true and false in the reader's words."""
+    return t(f"form.{shown(value)}") if value is None or isinstance(value, bool) else shown(value)
 
 
 def _key(name: str) -> str:

@@ -21,7 +21,7 @@ from resnet_core.prediction import ask
 from resnet_core.runs import Store, checkpoints_of, find_checkpoint, initial_model, load_model, save_checkpoint
 from resnet_core.runs.run import STATUSES
 
-VERBS = ([], ["data"], ["data", "list"], ["data", "fetch"], ["describe"], ["train"], ["presets"], ["runs"], ["runs", "list"], ["runs", "show"], ["runs", "delete"],
+VERBS = ([], ["data"], ["data", "list"], ["data", "fetch"], ["describe"], ["train"], ["presets"], ["find-lr"], ["runs"], ["runs", "list"], ["runs", "show"], ["runs", "delete"],
          ["runs", "export"], ["runs", "import"], ["evaluate"], ["inspect"], ["lesion"], ["probe"], ["gradients"], ["predict"], ["paths"], ["shatter"], ["bench"])  # fmt: skip
 Call = Callable[..., Any]
 

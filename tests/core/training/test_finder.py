@@ -109,6 +109,20 @@ def test_steepest_is_read_before_the_lowest_point_and_not_from_the_first_steps()
     assert finding([]).suggestion is None
 
 
+def test_noise_of_small_batches_does_not_decide() -> None:
+    """A loss that falls around 3e-2, under noise ten times as large as a step's fall: the suggestion is near for each of many draws."""
+    rates = np.geomspace(1e-5, 10, 100)
+    true = 2.5 - 1.2 / (1 + np.exp(-(np.log10(rates) + 1.5) / 0.25)) + np.where(rates > 2, 3.0, 0.0)
+    suggested = []
+    for seed in range(50):
+        losses = true + np.random.default_rng(seed).normal(0, 0.15, 100)
+        mean = np.array([np.average(losses[: i + 1], weights=0.9 ** np.arange(i, -1, -1)) for i in range(100)])
+        tried = [Tried(step=i + 1, steps=100, learning_rate=rates[i], loss=losses[i], smoothed=mean[i]) for i in range(100)]
+        suggested.append(finding(tried).suggestion or 0.0)
+    assert min(suggested) > 10**-2.5
+    assert max(suggested) < 10**-0.5
+
+
 def test_on_the_command_line(own_runs: None, digits: str, capsys: pytest.CaptureFixture[str]) -> None:
     settings = ("width=0.25", "batch_size=32", "precision=float32", "memory_format=contiguous", "device=cpu")
     command = ["find-lr", "--model", "resnet8", "--dataset", digits, "--steps", "40", *(x for s in settings for x in ("--set", s))]
