@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnet_core.config import RunConfig
 from resnet_core.errors import UserError
@@ -97,6 +98,20 @@ def test_a_team_on_the_command_line(
     assert wrong.end() != 0
     assert sum("batch_size must be at least 4" in line for line in wrong.errors().splitlines()) == 1
     assert len(Store().runs()) == 1
+
+
+@pytest.mark.gpu
+def test_a_team_on_gpus(store: Store, small: Callable[..., RunConfig], eventually: Callable[..., float]) -> None:
+    """Two GPUs from the queue, against one: gradients over NCCL, torch's own SyncBatchNorm."""
+    if torch.cuda.device_count() < 2:
+        pytest.skip("needs two CUDA devices")
+    settings = {**LONG, "device": "cuda"}
+    runs = [run.run for wish in (small(**settings, processes=2), small(**settings)) for run in start(store, [wish])]
+    for run in runs:
+        eventually(lambda run=run: store.run(run).status == "finished", 200)
+    pair, alone = (read_steps(store, run) for run in runs)
+    assert store.run(runs[0]).facts["device"].startswith("2 x ")
+    assert pair.loss == pytest.approx(alone.loss, abs=1e-2)
 
 
 def test_the_command_of_a_team(store: Store, small: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch) -> None:
