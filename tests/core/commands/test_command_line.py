@@ -22,7 +22,7 @@ from resnet_core.runs import Store, checkpoints_of, find_checkpoint, initial_mod
 from resnet_core.runs.run import STATUSES
 
 VERBS = ([], ["data"], ["data", "list"], ["data", "fetch"], ["describe"], ["train"], ["presets"], ["find-lr"], ["runs"], ["runs", "list"], ["runs", "show"], ["runs", "delete"],
-         ["runs", "export"], ["runs", "import"], ["evaluate"], ["inspect"], ["lesion"], ["probe"], ["gradients"], ["predict"], ["paths"], ["shatter"], ["bench"])  # fmt: skip
+         ["runs", "export"], ["runs", "export-tensorboard"], ["runs", "export-mlflow"], ["runs", "import"], ["evaluate"], ["inspect"], ["lesion"], ["probe"], ["gradients"], ["predict"], ["paths"], ["shatter"], ["bench"])  # fmt: skip
 Call = Callable[..., Any]
 
 
