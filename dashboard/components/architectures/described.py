@@ -54,7 +54,7 @@ def start(subject: Subject) -> None:
             _process(subject)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@st.cache_resource(max_entries=32, show_spinner=False)
 def _described(subject: Subject) -> ModelDescription:
     return describe(subject.config, subject.spec) if subject.is_ours else _in_a_process(subject)
 
