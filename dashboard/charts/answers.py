@@ -22,7 +22,7 @@ def answer_matrix(
     column_title: str,
     count_title: str,
     selected: tuple[int, int] | None,
-    height: int = 240,
+    height: int | None = None,
 ) -> alt.LayerChart:
     """Rows from the top. Cells without images stay empty; colour grows with the logarithm, since the diagonal holds nearly all."""
     rows, columns = np.nonzero(counts)
@@ -39,6 +39,7 @@ def answer_matrix(
         }
     )
     order = list(classes)
+    height = height or (240 if max(map(len, classes)) <= 2 else 300)  # long names stand aslant below
     small = len(classes) <= MOST_NUMBERS
     labels = alt.Axis(
         ticks=False, domain=False, labelLimit=70, labelAngle=0 if max(map(len, classes)) <= 2 else -45, labelOverlap=not small
