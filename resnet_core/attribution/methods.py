@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from resnet_core.attribution import settings as chosen
 from resnet_core.attribution.baselines import baseline_of
 from resnet_core.attribution.captum_door import captum
+from resnet_core.attribution.linear_fits import LinearFit
 from resnet_core.attribution.regions import count_of, cut
 from resnet_core.attribution.traits import Traits
 from resnet_core.config import Config
@@ -172,17 +173,18 @@ def _regional(name: str, **options: Callable[[Question], Any]) -> Calls:
     return calls
 
 
-def _lime(q: Question) -> dict[str, Call]:
-    from captum._utils.models.linear_model import SkLearnLasso
-    from captum.attr._core.lime import get_exp_kernel_similarity_function
+def _kernel_shap(q: Question) -> dict[str, Call]:
+    (call,) = _regional("KernelShap", n_samples=lambda q: q.settings.samples)(q).values()
+    call.captum.interpretable_model = LinearFit()
+    return {INPUT: call}
 
-    lime = captum("attr").Lime(
-        q.model,
-        interpretable_model=SkLearnLasso(alpha=q.settings.alpha),
-        similarity_func=get_exp_kernel_similarity_function("cosine", kernel_width=q.settings.kernel_width),
-    )
-    (plain,) = _regional("Lime", n_samples=lambda q: q.settings.samples)(q).values()
-    return {INPUT: Call(captum=lime, arguments=plain.arguments, together=plain.together)}
+
+def _lime(q: Question) -> dict[str, Call]:
+    attr = captum("attr")
+    (call,) = _regional("Lime", n_samples=lambda q: q.settings.samples)(q).values()
+    call.captum.interpretable_model = LinearFit(q.settings.alpha)
+    call.captum.similarity_func = attr._core.lime.get_exp_kernel_similarity_function("cosine", kernel_width=q.settings.kernel_width)
+    return {INPUT: call}
 
 
 def _grad_cam(q: Question) -> dict[str, Call]:
@@ -329,7 +331,7 @@ METHODS: dict[str, Method] = {
         Method(
             name="kernel_shap", title="KernelShap", settings=chosen.KernelShapSettings,
             cost=lambda settings, spec, traits: Passes(forward=1 + settings.samples, backward=0),
-            calls=_regional("KernelShap", n_samples=lambda q: q.settings.samples), complete="baseline", places=True, random=True,
+            calls=_kernel_shap, complete="baseline", places=True, random=True,
             meaning="Shapley values of regions from a weighted linear fit to the scores of random sets of regions.",
             source="Lundberg and Lee 2017, arXiv:1705.07874",
         ),

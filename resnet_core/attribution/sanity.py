@@ -111,7 +111,7 @@ def check_randomised(
         return _maps(network, chosen, options, inputs, pixels, targets, others, seed)
 
     steps: list[SanityStep] = []
-    fresh = copy.deepcopy(own)
+    fresh = copy.deepcopy(own).cpu()  # where weights are drawn, the same on every device
     initialize(fresh, seed + SHIFT)
     with counting(own, progress, cost.forward * len(inputs)):
         before = maps()

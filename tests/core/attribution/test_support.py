@@ -137,6 +137,8 @@ print("captum" in sys.modules)
 spec = DataSpec(name="n", channels=1, height=12, width=12, classes=tuple("0123"), mean=(0.4,), std=(0.3,))
 model, images = build_model(ModelConfig(model="resnet8", width=0.5), spec), torch.zeros(1, 1, 12, 12)
 found = attribute(model, images, spec, "integrated_gradients", {"steps": 2, "max_steps": 2})
+for method in ("lime", "kernel_shap"):
+    attribute(model, images, spec, method, {"samples": 4, "region_count": 2})
 assess(model, images, spec, found, {"squares": 2, "neighbours": 1, "points": 2, "random_orders": 1})
 print(*(name in sys.modules for name in ("captum", "matplotlib", "sklearn", "torchvision", "pandas")))
 from captum.attr import visualization
