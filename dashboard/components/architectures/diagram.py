@@ -33,8 +33,10 @@ def diagram_view(subject: Subject, beside: Subject | None) -> ModelDescription |
         drawn, layers = st.columns([1.42, 1], gap="small")
         block = _chosen(first, "architecture_block")
         with drawn:
-            _facts(first)
-            _overview(subject, first, block, key="diagram_first", fold=_fold_switch(first), width=730)
+            with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+                _facts(first)
+                fold = _fold_switch(first)
+            _overview(subject, first, block, key="diagram_first", fold=fold, width=730)
         with layers:
             _open_block(first, block, key="diagram_block")
         st.caption(t("architectures.read"))
@@ -85,7 +87,8 @@ def _facts(found: ModelDescription) -> None:
             classes=found.classes,
             parameters=f"{found.parameters:,}",
             macs=f"{found.macs / 1e6:,.0f}" if found.macs >= 1e8 else f"{found.macs / 1e6:,.1f}",
-        )
+        ),
+        width="content",
     )
 
 

@@ -13,6 +13,7 @@ from resnet_core.training.device import device_memory, device_name, pick_device
 
 GIGABYTE = 2**30
 MOST_READY = 5
+IN_A_ROW = 4  # cards: more would cut the pages' names
 
 
 def show_machine() -> None:
@@ -61,7 +62,8 @@ def show_next_steps() -> None:
     """A card per page with what it is for."""
     others = [screen for screen in SCREENS.values() if screen.name != "home"]
     st.subheader(t("home.next_title"), anchor=False)
-    for place, screen in zip(st.columns(len(others)), others, strict=True):
-        with place.container(border=True, height="stretch"):
-            link_to(screen.name)
-            st.caption(t(f"page.{screen.section}.lead"))
+    for start in range(0, len(others), IN_A_ROW):
+        for place, screen in zip(st.columns(IN_A_ROW), others[start : start + IN_A_ROW], strict=False):
+            with place.container(border=True, height="stretch"):
+                link_to(screen.name)
+                st.caption(t(f"page.{screen.section}.lead"))
