@@ -58,9 +58,14 @@ def scalars(store: Store, run: Run) -> Iterator[Scalar]:
             yield Scalar(name=f"test/{column.removeprefix('test_')}", step=run.step, value=run.result[column])
 
 
+def missing_packages(name: str) -> list[str]:
+    """What pip would have to install for this export."""
+    return [package for module, package in EXTRAS[name].items() if importlib.util.find_spec(module) is None]
+
+
 def require_extra(name: str) -> None:
     """Raises extra_missing with the command that installs what is not there."""
-    missing = [package for module, package in EXTRAS[name].items() if importlib.util.find_spec(module) is None]
+    missing = missing_packages(name)
     if missing:
         raise UserError("extra_missing", name=name, command=f"pip install {' '.join(missing)}")
 

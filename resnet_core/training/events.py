@@ -23,7 +23,7 @@ class RunStarted:
     device: str
     precision: str
     memory_format: str
-    timings: dict[str, float]
+    timings: dict[str, float] = field(default_factory=dict)
     train_images: int
     valid_images: int
 

@@ -1,15 +1,16 @@
 """The Runs page without a browser: the table, its filters, and what can be done with a run."""
 
 import io
+import zipfile
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components.runs.details import _archive, _metrics_csv
+from dashboard.components.runs.details import _archive, _event_files, _metrics_csv
 from dashboard.i18n import sentences
 from resnet_core.config import RunConfig
-from resnet_core.runs import Store, import_run, read_epochs, shipped_names
+from resnet_core.runs import Store, import_run, read_epochs, read_steps, shipped_names
 from tests.pages.conftest import OpenPage, assert_healthy
 from tests.pages.test_train import a_run, text_of
 
@@ -116,3 +117,17 @@ def _difference_of(runs: list[str]) -> None:
     from dashboard.loading import store
 
     show_details([store().run(run) for run in runs])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # the reader's own
+def test_curves_for_tensorboard_come_as_a_zip(tmp_path: Path) -> None:
+    """Written by a process of its own, and read by TensorBoard."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="needs the extra: tensorboard")
+    run = a_run("finished")
+    with zipfile.ZipFile(io.BytesIO(_event_files(Store().run(run)))) as archive:
+        assert all(name.startswith(f"{run}/events.out.tfevents.") for name in archive.namelist())
+        archive.extractall(tmp_path)
+    reader = accumulator.EventAccumulator(str(tmp_path / run), size_guidance={"scalars": 0})
+    reader.Reload()
+    assert [point.step for point in reader.Scalars("step/train_loss")] == read_steps(Store(), run).step

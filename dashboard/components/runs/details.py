@@ -2,7 +2,13 @@
 
 import csv
 import io
+import os
+import subprocess
+import sys
+import tempfile
+import zipfile
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -14,6 +20,8 @@ from dashboard.i18n import t
 from dashboard.loading import store
 from dashboard.state import select
 from resnet_core.runs import Run, checkpoints_of, export_run, read_epochs, resume
+from resnet_core.runs.exports import missing_packages
+from resnet_core.runs.queue import PROJECT
 
 INSIDE = "runs_go_inside"
 
@@ -60,7 +68,7 @@ def _facts(run: Run) -> str:
     lines = [t("runs.fact_network", model=run.model_name, dataset=run.dataset, run=run.run)]
     if run.facts:
         parameters = f"{run.facts['parameters']:,}"
-        lines.append(t("runs.fact_machine", parameters=parameters, device=run.facts["device"], precision=run.facts["precision"]))
+        lines.append(t("runs.fact_machine", parameters=parameters, device=run.facts["device"], precision=_computed(run)))
     if run.best_valid_accuracy is not None:
         lines.append(t("runs.fact_valid", accuracy=percent(run.best_valid_accuracy), epoch=run.epoch, epochs=run.config.train.epochs))
     if run.test_accuracy is not None:
@@ -73,6 +81,11 @@ def _facts(run: Run) -> str:
             )
         )
     return "\n".join(f"- {line}" for line in lines)
+
+
+def _computed(run: Run) -> str:
+    """Precision and memory order, as the run chose them at its start."""
+    return f"{run.facts['precision']}, {run.facts['memory_format']}"
 
 
 def _downloads(run: Run) -> None:
@@ -111,6 +124,38 @@ def _downloads(run: Run) -> None:
             key="runs_metrics",
             on_click="ignore",
         )
+
+    _tensorboard_download(run)
+
+
+def _tensorboard_download(run: Run) -> None:
+    """Event files in a zip; grey, with what to install, where TensorBoard is not."""
+    missing = missing_packages("tensorboard")
+    command = f"pip install {' '.join(missing)}"
+    st.download_button(
+        t("runs.tensorboard"),
+        lambda: _event_files(run),
+        file_name=f"{run.run}-tensorboard.zip",
+        mime="application/zip",
+        icon=":material/monitoring:",
+        key="runs_tensorboard",
+        on_click="ignore",
+        disabled=bool(missing) or not run.step,
+        help=t("error.extra_missing", name="TensorBoard", command=command) if missing else t("runs.tensorboard_help"),
+    )
+
+
+def _event_files(run: Run) -> bytes:
+    """Written by a process of its own: TensorBoard's packages would stay in this one."""
+    buffer = io.BytesIO()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "resnet_core", "runs", "export-tensorboard", run.run, folder]
+        subprocess.run(command, cwd=PROJECT, env={**os.environ, "RESNET_RUNS": str(store().root)}, check=True, capture_output=True)
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for file in sorted(Path(folder).rglob("*")):
+                if file.is_file():
+                    archive.write(file, file.relative_to(folder))
+    return buffer.getvalue()
 
 
 def _archive(run: Run) -> bytes:
