@@ -155,8 +155,13 @@ def _add_network(name: str) -> None:
 
 
 def _sorted(names: tuple[str, ...]) -> list[str]:
-    """By depth, each ResNet before its twin."""
-    return sorted(names, key=lambda name: (get_entry(name).depth, not name.startswith("resnet")))
+    """ResNets by depth, each before its twin; then the wider family by name."""
+
+    def place(name: str) -> tuple[bool, int, bool, str]:
+        entry = get_entry(name)
+        return entry.twin is None, entry.depth if entry.twin else 0, entry.family == "plain", name
+
+    return sorted(names, key=place)
 
 
 def _costs(configs: tuple[RunConfig, ...]) -> None:

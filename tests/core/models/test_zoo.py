@@ -92,6 +92,7 @@ def test_each_network_takes_small_grey_images_and_says_what_it_can(name: str) ->
 TRAINED = for_long(WIDER, but=("lenet5", "vgg11_bn", "mobilenet_v3_small", "vit_b_16", "swin_t"))
 
 
+@pytest.mark.timeout(600)  # BEiT has 85 million parameters
 @pytest.mark.parametrize("name", TRAINED)
 def test_each_network_trains(name: str, digits: str) -> None:
     """Through the trainer: half an epoch's worth of real digits; every parameter moves, and validation runs on the whole network."""
