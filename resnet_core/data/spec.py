@@ -68,7 +68,7 @@ class Split:
 
     def take(self, indices: Tensor) -> "Split":
         files = files_of(self.images)
-        images = self.images[indices] if files is None else cast(Tensor, files.take(indices))
+        images = self.images[indices] if files is None else cast(Tensor, files.take(indices).read_if_few())
         return Split(images=images, labels=self.labels[indices])
 
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:

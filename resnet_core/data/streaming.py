@@ -26,6 +26,7 @@ SHARE = 4  # without it, a part of a data set may take a quarter of the machine'
 CHUNK = 128  # images per task of a thread
 MOST_THREADS = 16
 MOST_WORKERS = 16
+FEW = 1024  # images
 AHEAD = 4  # batches that each worker prepares
 CPU = torch.device("cpu")
 
@@ -94,6 +95,10 @@ class FileImages:
         """Those at these places (or where a mask is true), not decoded yet."""
         places = index.nonzero().flatten() if index.dtype == torch.bool else index
         return replace(self, files=tuple(self.files[place] for place in places.tolist()))
+
+    def read_if_few(self) -> "FileImages | Tensor":
+        """As a tensor, where that is soon done and fits: whoever takes some images to look at them need not know of files."""
+        return self[:] if len(self) <= FEW and self.nbytes <= image_budget() else self
 
     def to(self, device: torch.device | str) -> "FileImages":
         return replace(self, device=torch.device(device))

@@ -119,6 +119,17 @@ def test_the_budget(monkeypatch: pytest.MonkeyPatch, config: Callable[..., RunCo
     assert 2**28 < image_budget() < 2**42
 
 
+def test_a_few_images_are_read_at_once(config: Callable[..., RunConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes some images of a streamed set to look at them gets a tensor, as from any other set."""
+    monkeypatch.setenv(BUDGET, str(100 * 32 * 32))
+    split = open_source(config().data, tmp_path).read("train")
+    assert isinstance(split.images, FileImages)
+    some = split.take(torch.arange(0, 300, 3))
+    assert isinstance(some.images, torch.Tensor)
+    assert torch.equal(some.images, split.images[0:300:3])
+    assert isinstance(split.take(torch.arange(101)).images, FileImages)
+
+
 def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 16)
     assert workers() == 8
