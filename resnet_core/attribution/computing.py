@@ -20,7 +20,8 @@ from torch.nn import functional
 from resnet_core.attribution.baselines import baseline_of
 from resnet_core.attribution.borrowing import borrowed
 from resnet_core.attribution.captum_door import captum
-from resnet_core.attribution.methods import INPUT, Call, Method, Passes, Question, get_method, place_of_map, total_of
+from resnet_core.attribution.layers import EveryLayer
+from resnet_core.attribution.methods import Call, Method, Passes, Question, get_method, place_of_map, total_of
 from resnet_core.attribution.settings import Baselined, IntegratedGradientsSettings
 from resnet_core.attribution.support import why_not
 from resnet_core.attribution.traits import Traits, traits_of
@@ -262,11 +263,9 @@ def seeded(seed: int) -> Iterator[None]:
 def _answer(network: Network, method: Method, question: Question, seed: int) -> Answer:
     if isinstance(question.settings, IntegratedGradientsSettings) and not question.settings.smooth:
         return _doubled(network, method, question)
-    raw = {}
-    for name, call in method.calls(question).items():
-        with seeded(seed) if method.random or question.settings.smooth else contextlib.nullcontext():
-            raw[name] = _ask(call, question)
-    return _read(network, method, question, raw)
+    with seeded(seed) if method.random or question.settings.smooth else contextlib.nullcontext():
+        call = method.call(question)
+        return _read(network, method, question, call, _ask(call, question))
 
 
 def _ask(call: Call, question: Question) -> Tensor:
@@ -303,18 +302,19 @@ class _Bound:
         return False
 
 
-def _read(network: Network, method: Method, question: Question, raw: dict[str, Tensor], steps: Tensor | None = None) -> Answer:
-    """From raw maps to one per image: the chosen layer's, enlarged; one channel where all of them say the same."""
+def _read(network: Network, method: Method, question: Question, call: Call, found: Tensor, steps: Tensor | None = None) -> Answer:
+    """From what Captum said to one map per image: the chosen layer's, enlarged; one channel where all of them say the same."""
     settings = question.settings
     expected = None if settings.smooth else _expected(network, method, question)
-    if INPUT in raw:
-        maps = raw[INPUT][:, :1] if method.places else raw[INPUT]
-        return Answer(maps=maps, totals=total_of(raw[INPUT], question, method), expected=expected, layers={}, steps=steps)
-    layers = {name: found.sum(1) for name, found in raw.items()}  # (B, h, w)
+    if not isinstance(call.captum, EveryLayer):
+        maps = found[:, :1] if method.places else found
+        return Answer(maps=maps, totals=total_of(found, question, method), expected=expected, layers={}, steps=steps)
+    layers = call.captum.split(found)
     place = layers[place_of_map(settings.layer, tuple(layers))]
     options = {} if settings.interpolation == "nearest" else {"align_corners": False}
-    maps = functional.interpolate(place.unsqueeze(1), question.inputs.shape[-2:], mode=settings.interpolation, **options)
-    return Answer(maps=maps, totals=place.flatten(1).sum(1), expected=expected, layers=layers, steps=steps)
+    maps = functional.interpolate(place, question.inputs.shape[-2:], mode=settings.interpolation, **options)
+    shown = {name: layer.squeeze(1) for name, layer in layers.items()}
+    return Answer(maps=maps, totals=place.flatten(1).sum(1), expected=expected, layers=shown, steps=steps)
 
 
 @torch.no_grad()
@@ -341,13 +341,14 @@ def _doubled(network: Network, method: Method, question: Question) -> Answer:
             question, pixels=question.pixels[open_ones], inputs=question.inputs[open_ones], targets=question.targets[open_ones],
             settings=replace(settings, steps=steps),
         )  # fmt: skip
-        maps[open_ones] = _ask(method.calls(some)[INPUT], some)
+        call = method.call(some)
+        maps[open_ones] = _ask(call, some)
         taken[open_ones] = steps
         missed = (maps[open_ones].flatten(1).sum(1) - expected[open_ones]).abs() > settings.tolerance * expected[open_ones].abs()
         open_ones, steps = open_ones[missed], 2 * steps
         if steps > settings.max_steps:
             break
-    return _read(network, method, question, {INPUT: maps}, taken)
+    return _read(network, method, question, call, maps, taken)
 
 
 def _attributions(method: Method, settings: Config, targets: Tensor, scores: Tensor, answer: Answer, seed: int) -> list[Attribution]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from resnet_core.attribution import settings as chosen
 from resnet_core.attribution.baselines import baseline_of
 from resnet_core.attribution.captum_door import captum
+from resnet_core.attribution.layers import Conductance, GradCam
 from resnet_core.attribution.linear_fits import LinearFit
 from resnet_core.attribution.regions import count_of, cut
 from resnet_core.attribution.traits import Traits
@@ -73,7 +74,7 @@ class Call:
     together: int = 1
 
 
-Calls = Callable[[Question], dict[str, Call]]
+Ask = Callable[[Question], Call]
 Cost = Callable[[Any, DataSpec, Traits], Passes]
 
 
@@ -81,7 +82,7 @@ Cost = Callable[[Any, DataSpec, Traits], Passes]
 class Method:
     """One way to attribute.
 
-    `needs`: names in support.NEEDS. `calls`: one Captum call per place, by its name; INPUT for a map of the image itself.
+    `needs`: names in support.NEEDS. `call`: how Captum is asked.
     `complete`: to what the map should add up: f(x) - f(baseline), f(x) - mean f(references), or to nothing in particular.
     `places`: all channels of a pixel share one value, so the map has one channel. `slopes`: the map is a gradient of a kind, not what a
     pixel contributes. `random`: it draws, so it is asked image by image.
@@ -91,7 +92,7 @@ class Method:
     title: str
     settings: type[Config]
     cost: Cost
-    calls: Calls
+    call: Ask
     meaning: str
     source: str
     needs: tuple[str, ...] = ()
@@ -101,27 +102,24 @@ class Method:
     random: bool = False
 
 
-INPUT = "input"
+def _gradient(name: str) -> Ask:
+    return lambda q: Call(captum=getattr(captum("attr"), name)(q.model), arguments={})
 
 
-def _gradient(name: str) -> Calls:
-    return lambda q: {INPUT: Call(captum=getattr(captum("attr"), name)(q.model), arguments={})}
+def _saliency(q: Question) -> Call:
+    return Call(captum=captum("attr").Saliency(q.model), arguments={"abs": q.settings.absolute})
 
 
-def _saliency(q: Question) -> dict[str, Call]:
-    return {INPUT: Call(captum=captum("attr").Saliency(q.model), arguments={"abs": q.settings.absolute})}
-
-
-def _integrated_gradients(q: Question) -> dict[str, Call]:
+def _integrated_gradients(q: Question) -> Call:
     arguments = {"baselines": q.baseline(), "n_steps": q.settings.steps, "internal_batch_size": q.rows}
-    return {INPUT: Call(captum=captum("attr").IntegratedGradients(q.model), arguments=arguments)}
+    return Call(captum=captum("attr").IntegratedGradients(q.model), arguments=arguments)
 
 
-def _deep_lift(q: Question) -> dict[str, Call]:
-    return {INPUT: Call(captum=captum("attr").DeepLift(q.model), arguments={"baselines": q.baseline()}, together=2)}
+def _deep_lift(q: Question) -> Call:
+    return Call(captum=captum("attr").DeepLift(q.model), arguments={"baselines": q.baseline()}, together=2)
 
 
-def _gradient_shap(q: Question) -> dict[str, Call]:
+def _gradient_shap(q: Question) -> Call:
     """Captum's GradientShap is this tunnel, but for the size of its batches, which it does not let one choose."""
     attr = captum("attr")
     arguments = {
@@ -129,7 +127,7 @@ def _gradient_shap(q: Question) -> dict[str, Call]:
         "draw_baseline_from_distrib": True, "baselines": q.references,
     }  # fmt: skip
     shap = attr.NoiseTunnel(attr._core.gradient_shap.InputBaselineXGradient(q.model))
-    return {INPUT: Call(captum=shap, arguments=arguments, together=min(q.settings.samples, q.rows))}
+    return Call(captum=shap, arguments=arguments, together=min(q.settings.samples, q.rows))
 
 
 class _InParts:
@@ -145,12 +143,12 @@ class _InParts:
         return torch.stack(found).sum(0) / len(baselines)
 
 
-def _deep_lift_shap(q: Question) -> dict[str, Call]:
+def _deep_lift_shap(q: Question) -> Call:
     shap = _InParts(captum("attr").DeepLiftShap(q.model), max(2, q.rows // 2))
-    return {INPUT: Call(captum=shap, arguments={"baselines": q.references}, together=2 * min(len(q.references), shap.most))}
+    return Call(captum=shap, arguments={"baselines": q.references}, together=2 * min(len(q.references), shap.most))
 
 
-def _occlusion(q: Question) -> dict[str, Call]:
+def _occlusion(q: Question) -> Call:
     window, stride, channels = q.settings.window, q.settings.stride, q.inputs.shape[1]
     smallest = min(q.inputs.shape[-2:])
     if window > smallest:
@@ -161,52 +159,46 @@ def _occlusion(q: Question) -> dict[str, Call]:
         "sliding_window_shapes": (channels, window, window), "strides": (channels, stride, stride),
         "baselines": q.baseline(), "perturbations_per_eval": q.perturbed,
     }  # fmt: skip
-    return {INPUT: Call(captum=captum("attr").Occlusion(q.model), arguments=arguments, together=q.perturbed)}
+    return Call(captum=captum("attr").Occlusion(q.model), arguments=arguments, together=q.perturbed)
 
 
-def _regional(name: str, **options: Callable[[Question], Any]) -> Calls:
-    def calls(q: Question) -> dict[str, Call]:
+def _regional(name: str, **options: Callable[[Question], Any]) -> Ask:
+    def call(q: Question) -> Call:
         arguments = {"baselines": q.baseline(), "feature_mask": q.regions(), "perturbations_per_eval": q.perturbed}
         more = {key: value(q) for key, value in options.items()}
-        return {INPUT: Call(captum=getattr(captum("attr"), name)(q.model), arguments={**arguments, **more}, together=q.perturbed)}
+        return Call(captum=getattr(captum("attr"), name)(q.model), arguments={**arguments, **more}, together=q.perturbed)
 
-    return calls
+    return call
 
 
-def _kernel_shap(q: Question) -> dict[str, Call]:
-    (call,) = _regional("KernelShap", n_samples=lambda q: q.settings.samples)(q).values()
+def _kernel_shap(q: Question) -> Call:
+    call = _regional("KernelShap", n_samples=lambda q: q.settings.samples)(q)
     call.captum.interpretable_model = LinearFit()
-    return {INPUT: call}
+    return call
 
 
-def _lime(q: Question) -> dict[str, Call]:
+def _lime(q: Question) -> Call:
     attr = captum("attr")
-    (call,) = _regional("Lime", n_samples=lambda q: q.settings.samples)(q).values()
+    call = _regional("Lime", n_samples=lambda q: q.settings.samples)(q)
     call.captum.interpretable_model = LinearFit(q.settings.alpha)
     call.captum.similarity_func = attr._core.lime.get_exp_kernel_similarity_function("cosine", kernel_width=q.settings.kernel_width)
-    return {INPUT: call}
+    return call
 
 
-def _grad_cam(q: Question) -> dict[str, Call]:
-    return {
-        name: Call(
-            captum=captum("attr").LayerGradCam(q.model, q.model.get_submodule(name)), arguments={"relu_attributions": q.settings.relu}
-        )
-        for name in q.traits.stages
-    }
+def _grad_cam(q: Question) -> Call:
+    place_of_map(q.settings.layer, q.traits.stages)
+    return Call(captum=GradCam(q.model, q.traits.stages), arguments={"relu_attributions": q.settings.relu})
 
 
-def _guided_grad_cam(q: Question) -> dict[str, Call]:
+def _guided_grad_cam(q: Question) -> Call:
     layer = q.model.get_submodule(place_of_map(q.settings.layer, q.traits.stages))
-    return {INPUT: Call(captum=captum("attr").GuidedGradCam(q.model, layer), arguments={"interpolate_mode": q.settings.interpolation})}
+    return Call(captum=captum("attr").GuidedGradCam(q.model, layer), arguments={"interpolate_mode": q.settings.interpolation})
 
 
-def _conductance(q: Question) -> dict[str, Call]:
-    arguments = {"baselines": q.baseline(), "n_steps": q.settings.steps, "internal_batch_size": max(q.rows, 2 * len(q.inputs))}
-    return {
-        name: Call(captum=captum("attr").LayerConductance(q.model, q.model.get_submodule(name)), arguments=arguments)
-        for name in q.traits.blocks
-    }
+def _conductance(q: Question) -> Call:
+    place_of_map(q.settings.layer, q.traits.blocks)
+    arguments = {"baselines": q.baseline(), "n_steps": q.settings.steps, "internal_batch_size": q.rows}
+    return Call(captum=Conductance(q.model, q.traits.blocks), arguments=arguments)
 
 
 def place_of_map(layer: str, places: tuple[str, ...]) -> str:
@@ -237,30 +229,30 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         Method(
-            name="saliency", title="Saliency", settings=chosen.SaliencySettings, cost=_fixed(1, 1), calls=_saliency,
+            name="saliency", title="Saliency", settings=chosen.SaliencySettings, cost=_fixed(1, 1), call=_saliency,
             meaning="Where a small change of a pixel changes the class score most; the gradient, not what the score is made of.",
             slopes=True,
             source="Simonyan et al. 2013, arXiv:1312.6034",
         ),
         Method(
-            name="input_x_gradient", title="Input x Gradient", settings=chosen.Smoothing, cost=_fixed(1, 1), calls=_gradient("InputXGradient"),
+            name="input_x_gradient", title="Input x Gradient", settings=chosen.Smoothing, cost=_fixed(1, 1), call=_gradient("InputXGradient"),
             meaning="The gradient times the normalised pixel: a first-order guess of what each pixel adds to the score.",
             source="Shrikumar et al. 2016, arXiv:1605.01713",
         ),
         Method(
             name="integrated_gradients", title="Integrated Gradients", settings=chosen.IntegratedGradientsSettings, cost=_steps,
-            calls=_integrated_gradients, complete="baseline",
+            call=_integrated_gradients, complete="baseline",
             meaning="The gradient averaged on the way from a baseline to the image, times their difference; adds up to the difference of the scores.",
             source="Sundararajan et al. 2017, arXiv:1703.01365",
         ),
         Method(
-            name="gradient_shap", title="Gradient SHAP", settings=chosen.GradientShapSettings, cost=_samples, calls=_gradient_shap,
+            name="gradient_shap", title="Gradient SHAP", settings=chosen.GradientShapSettings, cost=_samples, call=_gradient_shap,
             complete="references", random=True, needs=("references",),
             meaning="Integrated Gradients from many other images at random points of the way: what sets this image apart from them.",
             source="Lundberg and Lee 2017, arXiv:1705.07874",
         ),
         Method(
-            name="deep_lift", title="DeepLift", settings=chosen.Baselined, cost=_fixed(2, 2), calls=_deep_lift,
+            name="deep_lift", title="DeepLift", settings=chosen.Baselined, cost=_fixed(2, 2), call=_deep_lift,
             complete="baseline", needs=("deeplift",),
             meaning="How each layer's difference from the baseline is shared out to the pixels, by rules instead of gradients; adds up exactly.",
             source="Shrikumar et al. 2017, arXiv:1704.02685",
@@ -268,45 +260,44 @@ METHODS: dict[str, Method] = {
         Method(
             name="deep_lift_shap", title="DeepLift SHAP", settings=chosen.Referenced,
             cost=lambda settings, spec, traits: Passes(forward=2 * settings.references, backward=2 * settings.references),
-            calls=_deep_lift_shap, complete="references", random=True, needs=("deeplift", "references"),
+            call=_deep_lift_shap, complete="references", random=True, needs=("deeplift", "references"),
             meaning="DeepLift from several other images, averaged: what sets this image apart from them.",
             source="Lundberg and Lee 2017, arXiv:1705.07874",
         ),
         Method(
-            name="guided_backprop", title="Guided Backprop", settings=chosen.Smoothing, cost=_fixed(1, 1), calls=_gradient("GuidedBackprop"),
+            name="guided_backprop", title="Guided Backprop", settings=chosen.Smoothing, cost=_fixed(1, 1), call=_gradient("GuidedBackprop"),
             needs=("relus",),
             meaning="The gradient with its negative part cut at every ReLU: sharp edges of the image, which hardly depend on the weights.",
             slopes=True,
             source="Springenberg et al. 2014, arXiv:1412.6806",
         ),
         Method(
-            name="deconvolution", title="Deconvolution", settings=chosen.Smoothing, cost=_fixed(1, 1), calls=_gradient("Deconvolution"),
+            name="deconvolution", title="Deconvolution", settings=chosen.Smoothing, cost=_fixed(1, 1), call=_gradient("Deconvolution"),
             needs=("relus",),
             meaning="The score sent backwards with a ReLU on the way back instead of the one on the way forth: patterns that could have raised it. Without max pooling it does not depend on the image at all.",
             slopes=True,
             source="Zeiler and Fergus 2014, arXiv:1311.2901",
         ),
         Method(
-            name="occlusion", title="Occlusion", settings=chosen.OcclusionSettings, cost=_positions, calls=_occlusion, places=True,
+            name="occlusion", title="Occlusion", settings=chosen.OcclusionSettings, cost=_positions, call=_occlusion, places=True,
             meaning="How far the score falls when a square of the image is covered; each pixel has the mean of its squares.",
             source="Zeiler and Fergus 2014, arXiv:1311.2901",
         ),
         Method(
             name="feature_ablation", title="Feature Ablation", settings=chosen.FeatureAblationSettings,
             cost=lambda settings, spec, traits: Passes(forward=1 + settings.region_count, backward=0),
-            calls=_regional("FeatureAblation"), places=True,
+            call=_regional("FeatureAblation"), places=True,
             meaning="How far the score falls when one region of the image is covered, region by region.",
             source="Kokhlikyan et al. 2020, arXiv:2009.07896",
         ),
         Method(
             name="layer_grad_cam", title="Layer Grad-CAM", settings=chosen.GradCamSettings,
-            cost=lambda settings, spec, traits: Passes(forward=len(traits.stages), backward=len(traits.stages)),
-            calls=_grad_cam, places=True, needs=("maps",),
+            cost=_fixed(1, 1), call=_grad_cam, places=True, needs=("maps",),
             meaning="The maps of a stage, each weighted by its mean gradient: coarse in late stages, and about places, not pixels.",
             source="Selvaraju et al. 2016, arXiv:1610.02391",
         ),
         Method(
-            name="guided_grad_cam", title="Guided Grad-CAM", settings=chosen.GuidedGradCamSettings, cost=_fixed(2, 2), calls=_guided_grad_cam,
+            name="guided_grad_cam", title="Guided Grad-CAM", settings=chosen.GuidedGradCamSettings, cost=_fixed(2, 2), call=_guided_grad_cam,
             needs=("maps", "relus"),
             meaning="Guided Backprop where Grad-CAM points: sharp, with the weakness of the former.",
             slopes=True,
@@ -314,30 +305,28 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="layer_conductance", title="Layer Conductance", settings=chosen.ConductanceSettings,
-            cost=lambda settings, spec, traits: Passes(
-                forward=len(traits.blocks) * (settings.steps + 1), backward=len(traits.blocks) * (settings.steps + 1)
-            ),
-            calls=_conductance, complete="baseline", places=True, needs=("blocks",),
+            cost=lambda settings, spec, traits: Passes(forward=settings.steps + 1, backward=settings.steps + 1),
+            call=_conductance, complete="baseline", places=True, needs=("blocks",),
             meaning="How much of the difference of the scores flows through each place behind a block; every block adds up to all of it.",
             source="Dhamdhere et al. 2018, arXiv:1805.12233",
         ),
         Method(
             name="shapley_value_sampling", title="Shapley Value Sampling", settings=chosen.ShapleySettings,
             cost=lambda settings, spec, traits: Passes(forward=1 + settings.permutations * settings.region_count, backward=0),
-            calls=_regional("ShapleyValueSampling", n_samples=lambda q: q.settings.permutations), complete="baseline", places=True, random=True,
+            call=_regional("ShapleyValueSampling", n_samples=lambda q: q.settings.permutations), complete="baseline", places=True, random=True,
             meaning="What a region adds to the score on average when regions appear in random order; adds up exactly.",
             source="Castro et al. 2009, doi:10.1016/j.cor.2008.04.004",
         ),
         Method(
             name="kernel_shap", title="KernelShap", settings=chosen.KernelShapSettings,
             cost=lambda settings, spec, traits: Passes(forward=1 + settings.samples, backward=0),
-            calls=_kernel_shap, complete="baseline", places=True, random=True,
+            call=_kernel_shap, complete="baseline", places=True, random=True,
             meaning="Shapley values of regions from a weighted linear fit to the scores of random sets of regions.",
             source="Lundberg and Lee 2017, arXiv:1705.07874",
         ),
         Method(
             name="lime", title="LIME", settings=chosen.LimeSettings,
-            cost=lambda settings, spec, traits: Passes(forward=1 + settings.samples, backward=0), calls=_lime, places=True, random=True,
+            cost=lambda settings, spec, traits: Passes(forward=1 + settings.samples, backward=0), call=_lime, places=True, random=True,
             meaning="Weights of a sparse linear model that imitates the network on images with some of their regions.",
             source="Ribeiro et al. 2016, arXiv:1602.04938",
         ),

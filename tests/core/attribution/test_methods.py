@@ -115,6 +115,23 @@ def test_a_method_is_a_direct_call_of_captum(build: Any, pixels: Tensor, referen
     assert np.abs(found[0].map).max() > 0, "or nothing was compared"
 
 
+@NETWORKS
+def test_every_layer_of_a_strip_is_a_call_of_its_own(build: Any, pixels: Tensor, network: str) -> None:
+    """Ours come from the same passes, and with few rows at a time."""
+    x, targets = normalize(pixels[:3], SPEC), torch.tensor([2, 0, 1])
+    cams = attribute(build(network), pixels[:3], SPEC, "layer_grad_cam", {"relu": False}, target=targets.tolist())
+    flows = attribute(build(network), pixels[:3], SPEC, "layer_conductance", {"steps": 7}, target=targets.tolist(), budget=300_000)
+    for stage in range(3):
+        model = build(network)
+        cam = attr.LayerGradCam(model, model.stages[stage]).attribute(x, target=targets).detach().sum(1)
+        flow = attr.LayerConductance(model, model.stages[stage][0]).attribute(x, BLACK, target=targets, n_steps=7).detach().sum(1)
+        for number in range(3):
+            assert cams[number].strip[stage].name == f"stages.{stage}"
+            assert flows[number].strip[stage].name == f"stages.{stage}.0"
+            np.testing.assert_allclose(cams[number].strip[stage].map, cam[number], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(flows[number].strip[stage].map, flow[number], rtol=1e-4, atol=1e-5)
+
+
 @EVERY
 def test_smoothgrad_is_captums_noise_tunnel(build: Any, pixels: Tensor, references: Tensor, method: str) -> None:
     """Over any method: the mean over the noisy images that the seed draws."""
