@@ -26,7 +26,7 @@ SHARE = 4  # without it, a part of a data set may take a quarter of the machine'
 CHUNK = 128  # images per task of a thread
 MOST_THREADS = 16
 MOST_WORKERS = 16
-FEW = 1024  # images
+FEW = 2048  # images
 AHEAD = 4  # batches that each worker prepares
 CPU = torch.device("cpu")
 
