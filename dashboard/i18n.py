@@ -23,6 +23,8 @@ PHRASES = {
     "network": "phrase.network",
     "benchmark": "phrase.benchmark",
     "preset": "phrase.preset",
+    "method": "phrase.method",
+    "class": "phrase.class",
     "a whole number": "phrase.whole_number",
     "a number": "phrase.number",
     "true or false": "phrase.true_or_false",

@@ -152,9 +152,9 @@ def _occlusion(q: Question) -> Call:
     window, stride, channels = q.settings.window, q.settings.stride, q.inputs.shape[1]
     smallest = min(q.inputs.shape[-2:])
     if window > smallest:
-        raise UserError("out_of_range", field="window", value=window, range=f"at most {smallest}, the image's smaller side")
+        raise UserError("out_of_range", field="window", value=window, range=f"at most {smallest}")
     if stride > window:
-        raise UserError("out_of_range", field="stride", value=stride, range=f"at most {window}, the window")
+        raise UserError("out_of_range", field="stride", value=stride, range=f"at most {window}")
     arguments = {
         "sliding_window_shapes": (channels, window, window), "strides": (channels, stride, stride),
         "baselines": q.baseline(), "perturbations_per_eval": q.perturbed,

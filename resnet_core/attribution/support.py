@@ -11,15 +11,15 @@ Why = Callable[[Method, Traits, str], UserError | None]
 
 def _relus(method: Method, traits: Traits, name: str) -> UserError | None:
     if traits.activations or not traits.relus:
-        return UserError("method_needs_relus", method=method.title, name=name, what=", ".join(traits.activations) or "no ReLU")
+        return UserError("method_needs_relus", method=method.title, name=name, found=", ".join(traits.activations) or "0 ReLU")
     return None
 
 
 def _deeplift(method: Method, traits: Traits, name: str) -> UserError | None:
     if traits.reused:
-        return UserError("method_relu_reused", method=method.title, name=name, what=traits.reused[0])
+        return UserError("method_relu_reused", method=method.title, name=name, found=traits.reused[0])
     if traits.unruled:
-        return UserError("method_layer_unruled", method=method.title, name=name, what=", ".join(traits.unruled))
+        return UserError("method_layer_unruled", method=method.title, name=name, found=", ".join(traits.unruled))
     return None
 
 

@@ -1,5 +1,6 @@
 """The benchmarks time what they say, and looking costs what was promised, with room for a busy machine."""
 
+import re
 from pathlib import Path
 from typing import Any
 

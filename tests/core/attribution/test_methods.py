@@ -290,7 +290,9 @@ def test_threads_get_their_own_maps(build: Any, pixels: Tensor, references: Tens
             assert all(np.array_equal(one.map, other.map) for one, other in zip(again, answer, strict=True))
 
 
-@pytest.mark.parametrize(("settings", "words"), [({"window": 13}, "at most 12"), ({"window": 2, "stride": 4}, "at most 2, the window")])
+@pytest.mark.parametrize(
+    ("settings", "words"), [({"window": 13}, "window must be at most 12"), ({"window": 2, "stride": 4}, "stride must be at most 2")]
+)
 def test_a_window_fits_the_image_and_leaves_no_gap(build: Any, pixels: Tensor, settings: dict[str, int], words: str) -> None:
     with pytest.raises(UserError, match=words):
         attribute(build(), pixels[:1], SPEC, "occlusion", settings)
