@@ -50,7 +50,7 @@ class _Job:
                 return
             self.stopping.clear()
             self.done, self.total, self.error, self.failed = 0, 1, None, False
-            self.thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+            self.thread = threading.Thread(target=self._run, args=(work,), name="measurement", daemon=True)
             self.thread.start()
 
     def _run(self, work: Work) -> None:

@@ -1,15 +1,23 @@
 """Drawings of no digit, from strokes as a person makes them: letters and signs that resemble none, and scribbles."""
 
 import math
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnet_core.data.pen_strokes import Points, StrokeDigit, render
+from resnet_core.calibration import probabilities
+from resnet_core.data import normalize
+from resnet_core.data.mnist_mini import read_mnist_mini
+from resnet_core.data.pen_strokes import GRID_BRUSHES, GRID_SIZES, Points, StrokeDigit, prepared_split, read_unipen, render
 from resnet_core.data.sketch import sketch_image
 from resnet_core.data.sketch_training import redrawn
+from resnet_core.familiarity import kept_familiarity, with_features
+from resnet_core.prediction import Opinion, maps_of, verdict
+from resnet_core.runs import Checkpoint, find_checkpoint, load_model
 
 
 def line(*points: tuple[float, float]) -> Points:
@@ -71,3 +79,44 @@ def _drawn(shapes: Iterable[tuple[Points, ...]], random: np.random.Generator) ->
         shape = redrawn(StrokeDigit(label=0, writer=1, strokes=strokes), random)
         images.append(sketch_image(render(shape, random.uniform(8, 24), random.uniform(0.4, 0.95))))
     return torch.from_numpy(np.stack(images))[:, None]
+
+
+def main() -> None:
+    """The rates that docs/sketch.md tells, of the shipped pair; with a UNIPEN file also on the strokes of writers 21 to 30."""
+    test = read_mnist_mini("test")
+    sets = {"MNIST's test images, every fourth": (test.images[::4], test.labels[::4])}
+    if len(sys.argv) > 1:
+        digits = [digit for digit in read_unipen(Path(sys.argv[1])) if digit.writer > 20][::16]
+        drawn = [prepared_split(digits, brush, size, 0) for brush in GRID_BRUSHES for size in GRID_SIZES]
+        sets["pen strokes of ten writers, every brush and size"] = (
+            torch.cat([split.images for split in drawn]),
+            torch.cat([split.labels for split in drawn]),
+        )
+    nothing = torch.full((450,), -1)
+    sets |= {"letters and signs": (letters(450), nothing), "scribbles": (scribbles(450), nothing)}
+    pair = [find_checkpoint(name) for name in ("resnet20-mnist", "plain20-mnist")]
+    for title, (images, labels) in sets.items():
+        found = [verdict(opinions) for opinions in zip(*(_opinions(one, images) for one in pair), strict=True)]
+        said = [one.certainty for one in found]
+        shares = ", ".join(f"{word} {said.count(word) / len(said):.1%}" for word in ("sure", "likely", "odd", "unsure", "none"))
+        sure = [int(one.answer) == int(label) for one, label in zip(found, labels, strict=True) if one.certainty == "sure"]
+        right = f"; of the sure ones {sum(sure) / max(len(sure), 1):.2%} right" if labels[0] >= 0 else ""
+        sys.stdout.write(f"{title} ({len(images):,}): {shares}{right}\n")
+        sys.stdout.flush()
+
+
+def _opinions(checkpoint: Checkpoint, images: torch.Tensor) -> list[Opinion]:
+    """`prediction.ask` of many at once."""
+    model, known, found = load_model(checkpoint), kept_familiarity(checkpoint), []
+    assert known is not None
+    for part in images.split(250):
+        logits, features = with_features(model, normalize(part, checkpoint.spec), maps_of(checkpoint))
+        table = probabilities(logits.numpy(), checkpoint.metrics["temperature"]).astype(np.float32)
+        for row, score in zip(table, known.scores(features).tolist(), strict=True):
+            strange = {"strangeness": score - known.limit, "oddness": score - known.doubt}
+            found.append(Opinion(network=checkpoint.name, classes=checkpoint.spec.classes, probabilities=row, **strange))
+    return found
+
+
+if __name__ == "__main__":
+    main()

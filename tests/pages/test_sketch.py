@@ -3,7 +3,8 @@
 import io
 import re
 import sys
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -18,11 +19,13 @@ from dashboard.charts.bars import shades
 from dashboard.components.sketch.journey import STEPS, step_numbers
 from dashboard.i18n import sentences
 from dashboard.sketch_input import Drawing
+from resnet_core import familiarity
 from resnet_core.config import DataConfig, RunConfig
 from resnet_core.data import DATASETS, load_split
 from resnet_core.data.photo import prepare_photo
 from resnet_core.data.sketch import prepare_sketch
 from resnet_core.data.sketches import sketches
+from resnet_core.familiarity import Familiarity
 from resnet_core.models import build_model
 from resnet_core.prediction import ask
 from resnet_core.runs import Store, find_checkpoint, load_model, save_checkpoint
@@ -65,10 +68,14 @@ def nothing_shipped(own_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture(autouse=True)
-def few_digits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Networks without their familiarity learn it from these, in a moment."""
+def few_digits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Networks without their familiarity learn it from these, in a moment; nobody goes on learning after a test."""
     monkeypatch.setattr("resnet_core.familiarity.REFERENCES", 60)
     monkeypatch.setattr("resnet_core.familiarity.CALIBRATION", 60)
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "measurement":
+            thread.join(60)
 
 
 @pytest.fixture
@@ -446,3 +453,43 @@ def test_blocks_wait_for_a_click_and_maps_are_drawn(open_page: OpenPage, draw: C
     else:
         assert len(app.get("plotly_chart")) == 1
         assert sentences(language)["method.layer_grad_cam.meaning"] in said(app)
+
+
+@pytest.mark.usefixtures("own_runs")
+def test_all_white_does_not_look_like_a_digit_to_the_shipped_networks(
+    open_page: OpenPage, draw: Callable[[Drawing], None], monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    for name, value in (("REFERENCES", 2000), ("CALIBRATION", 1000)):  # as what they come with was learnt
+        monkeypatch.setattr(f"resnet_core.familiarity.{name}", value)
+    draw(Drawing(strokes=[{}], png=as_file(Image.new("RGB", (280, 280), "white"))))
+    app = open_page("sketch", language=language)
+    assert_healthy(app)
+    assert app.subheader[0].value == sentences(language)["sketch.none"]
+    assert "T = 0.92" in said(app)  # resnet20-mnist's own temperature
+
+
+@pytest.mark.usefixtures("networks")
+def test_a_network_that_has_not_looked_at_digits_yet_says_so(
+    open_page: OpenPage, draw: Callable[[Drawing], None], monkeypatch: pytest.MonkeyPatch, language: str
+) -> None:
+    waiting, release = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any) -> Familiarity:
+        waiting.set()
+        release.wait(60)
+        return learn(*arguments)
+
+    learn = familiarity.learn
+    monkeypatch.setattr(familiarity, "learn", slow)
+    monkeypatch.setattr(familiarity, "kept_familiarity", lambda checkpoint: None)
+    monkeypatch.setattr("dashboard.components.sketch.networks.kept_familiarity", lambda checkpoint: None)
+    draw(DRAWN)
+    app = open_page("sketch", language=language)
+    assert waiting.wait(60)
+    try:
+        assert_healthy(app)
+        assert charts(app) == 1  # the answers are there already
+        sentence = sentences(language)["sketch.learning"]
+        assert any(caption.value.startswith(sentence[:12]) for caption in app.caption)
+    finally:
+        release.set()

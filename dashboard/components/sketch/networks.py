@@ -17,7 +17,7 @@ from resnet_core.prediction import Opinion, ask
 from resnet_core.runs import Checkpoint, checkpoints_of, opening, read_checkpoint, require_channels, shipped_names
 from resnet_core.runs.checkpoint import SUFFIX
 
-PREFERRED = ("resnet20-mnist", "plain20-mnist")  # the pair that comes with the project
+PREFERRED = ("sketch-resnet", "resnet20-mnist", "plain20-mnist")  # those that come with the project, as far as they are there
 MOST = 6
 
 
