@@ -229,7 +229,7 @@ def test_probes_are_the_statistics_of_the_first_validation_images(start: Start, 
     for event in training.events():
         if isinstance(event, BlocksMeasured | EpochDone):
             expected = residual_statistics(training.model, normalize(splits.valid.images[:64], splits.spec))
-            assert event.block_statistics == expected
+            assert tuple(dataclasses.replace(block, layer_grad_norms=None) for block in event.block_statistics) == expected
             found += 1
     assert found == 1 + 3 + 3
 
