@@ -62,7 +62,7 @@ def recipe_changes(configs: Sequence[RunConfig]) -> None:
                 type="tertiary",
             )
         st.download_button(
-            t("recipe.save"), recipe_text(first), "recipe.toml", "application/toml", icon=":material/download:", key="train_recipe_save",
+            t("recipe.save"), recipe_text(first), "residual-lens.toml", "application/toml", icon=":material/download:", key="train_recipe_save",
             help=t("recipe.save_help"), on_click="ignore", type="tertiary",
         )  # fmt: skip
 
