@@ -176,6 +176,19 @@ def test_the_original_has_torchvision_s_tensors(name: str) -> None:
         assert {key: tensor.shape for key, tensor in ours.items()} == {key: tensor.shape for key, tensor in other.items()}
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("name", by_package(list(MODELS)))
+def test_the_original_is_counted_as_torch_counts_it(name: str) -> None:
+    """Multiply-accumulates on the data it was published for, ResNets and plain twins among them."""
+    data = original_spec(name)
+    model = build_model(ModelConfig(model=name), data, seed=None, device="meta").eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(torch.empty(1, data.channels, data.height, data.width, device="meta"))
+    table = describe(ModelConfig(model=name), data)
+    assert table.flops == counter.get_total_flops()
+    assert table.parameters == sum(p.numel() for p in model.parameters()) == sum(step.parameters for step in table.layers)
+
+
 TIMM_ORIGINALS = {"deit_tiny": "deit_tiny_patch16_224", "beit_base": "beit_base_patch16_224", "inception_resnet_v2": "", "seresnet50": ""}
 
 
