@@ -77,7 +77,7 @@ def test_a_team_from_the_queue(
 def test_a_team_on_the_command_line(
     own_runs: Path, launch: Callable[..., object], train_arguments: Callable[..., list[str]], tmp_path: Path
 ) -> None:
-    """One run although two processes were started, stopped and resumed; a wrong setting is one line, and no process is left waiting."""
+    """One run although two processes were started, stopped, resumed, its leading process killed; a wrong setting is one line, and no process is left waiting."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "resnet_core"]
     process = launch(*train_arguments(epochs=20), module=torchrun)
     assert process.until(event="start")["device"].startswith("2 x ")
@@ -94,6 +94,11 @@ def test_a_team_on_the_command_line(
     assert process.until(event="end")["status"] == "stopped"
     process.end()
     assert Store().run(run.run).step > seen
+    process = launch("train", "--resume", run.run, "--json")
+    process.until(event="step")
+    os.kill(member(Store(), 0), signal.SIGKILL)
+    assert process.end() != 0, "torchrun ends the others"
+    assert (Store().run(run.run).status, Store().run(run.run).is_resumable) == ("interrupted", True)
     wrong = launch(*train_arguments(batch_size=3), module=torchrun)
     assert wrong.end() != 0
     assert sum("batch_size must be at least 4" in line for line in wrong.errors().splitlines()) == 1
