@@ -190,7 +190,7 @@ def tsne(features: NDArray[np.floating], *, progress: Progress | None = None, se
             except subprocess.TimeoutExpired:
                 waiting = None
                 if progress is not None:
-                    progress(round(time.monotonic() - start), math.ceil(tsne_seconds(len(features))) + 1)
+                    _tell(progress, time.monotonic() - start, math.ceil(tsne_seconds(len(features))))
     finally:
         if process.poll() is None:
             process.kill()
@@ -198,6 +198,11 @@ def tsne(features: NDArray[np.floating], *, progress: Progress | None = None, se
     if process.returncode:
         raise RuntimeError(log.decode(errors="replace"))
     return Projection(points=np.load(io.BytesIO(out)))
+
+
+def _tell(progress: Progress, seconds: float, expected: int) -> None:
+    """Not all of it before it is there, however long it takes."""
+    progress(min(round(seconds), expected - 1), expected)
 
 
 def tsne_seconds(count: int) -> float:
