@@ -121,17 +121,17 @@ def _slopes(x: NDArray[np.float64], y: NDArray[np.float64], first: int, last: in
 def training_batches(config: RunConfig, splits: Splits) -> Batches:
     """The batches that a training of this config would see, augmented and mixed as there, on the device where the images lie."""
     train, split, spec = config.train, splits.train, splits.spec
-    per_epoch = steps_per_epoch(len(split), train.batch_size)
+    per_epoch, device = steps_per_epoch(len(split), train.batch_size), split.labels.device
 
     def batch(step: int) -> tuple[Tensor, Loss]:
         epoch, position = divmod(step, per_epoch)
         indices = epoch_order(len(split), train.seed, epoch + 1)[position * train.batch_size : (position + 1) * train.batch_size]
-        indices = indices.to(split.images.device)
-        images, labels = split.images[indices].float().div_(255), split.labels[indices]
-        images = augment(images, config.augment, seeded(train.seed, CHANGES, step, device=images.device), fill=spec.mean)
+        indices = indices.to(device)
+        images, labels = split.images[indices].to(device).float().div_(255), split.labels[indices]
+        images = augment(images, config.augment, seeded(train.seed, CHANGES, step, device=device), fill=spec.mean)
         if config.augment.mixup == 0:
             return normalize(images, spec), lambda logits: _loss(train, logits, labels)
-        images, labels, other, weight = mixup(images, labels, config.augment.mixup, seeded(train.seed, MIXTURE, step, device=images.device))
+        images, labels, other, weight = mixup(images, labels, config.augment.mixup, seeded(train.seed, MIXTURE, step, device=device))
         return normalize(images, spec), lambda logits: weight * _loss(train, logits, labels) + (1 - weight) * _loss(train, logits, other)
 
     return batch

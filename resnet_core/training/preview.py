@@ -20,9 +20,9 @@ def first_images(config: RunConfig, split: Split) -> Split:
 def as_seen(config: RunConfig, first: Split, spec: DataSpec, *, count: int) -> Tensor:
     """The first SHOWN of them in [0, 1] (N, C, H, W), as the training on this device changes them; `count` images make a step."""
     train, changes = config.train, config.augment
-    device = first.images.device
+    device = first.labels.device
     share = Share(places=slice(0, len(first)), total=count) if len(first) < count else None
-    images = augment(first.images.float() / 255, changes, seeded(train.seed, CHANGES, 0, device=device), fill=spec.mean, share=share)
+    images = augment(first.images[:].float() / 255, changes, seeded(train.seed, CHANGES, 0, device=device), fill=spec.mean, share=share)
     if changes.mixup > 0:
         images, *_ = mixup(images, first.labels, changes.mixup, seeded(train.seed, MIXTURE, 0, device=device))
     return images[:SHOWN]
