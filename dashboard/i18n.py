@@ -26,6 +26,7 @@ PHRASES = {
     "method": "phrase.method",
     "class": "phrase.class",
     "a whole number": "phrase.whole_number",
+    "a whole number of bytes": "phrase.whole_number_of_bytes",
     "a number": "phrase.number",
     "true or false": "phrase.true_or_false",
     "key=value": "phrase.key_value",
@@ -38,6 +39,7 @@ PATTERNS = {
     r"known: (?P<names>.+)": "phrase.known",
     r"between (?P<low>\S+) and (?P<high>\S+)": "phrase.between",
     r"at least (?P<low>\S+)": "phrase.at_least",
+    r"at least (?P<low>\S+) \((?P<each>\S+) for each of (?P<count>\S+) processes\)": "phrase.at_least_each",
     r"at most (?P<high>\S+)": "phrase.at_most",
 }
 
