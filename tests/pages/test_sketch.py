@@ -24,7 +24,7 @@ from resnet_core.config import DataConfig, RunConfig
 from resnet_core.data import DATASETS, load_split
 from resnet_core.data.photo import prepare_photo
 from resnet_core.data.sketch import prepare_sketch
-from resnet_core.data.sketches import sketches
+from resnet_core.data.sketches import keep_sketch, sketches
 from resnet_core.familiarity import Familiarity
 from resnet_core.models import build_model
 from resnet_core.prediction import ask
@@ -376,6 +376,31 @@ def test_a_drawing_is_kept_judged_and_forgotten(
     app.button(key="sketch_forget_all").click().run()
     assert_healthy(app)
     assert sketches() == ()
+
+
+def test_where_a_network_learnt_from_sketches_only_those_kept_apart_count_for_all(
+    open_page: OpenPage, draw: Callable[[Drawing], None], networks: Mapping[str, str]
+) -> None:
+    for label in ("7", "7", "7", "1"):
+        keep_sketch(np.asarray(picture(SEVEN).convert("L")), label)
+    draw(DRAWN)
+    config = RunConfig.from_flat({"model": "resnet8", "dataset": "mnist-mini+sketches", "start_from": networks["My ResNet"]})
+    spec = DATASETS["mnist-mini"].spec
+    run = Store().create(config, "cpu", name="My copy")
+    weights = build_model(config.model, spec, seed=3).state_dict()
+    measured = {"epoch": 1, "step": 1, "test_accuracy": 0.9876, "test_images": 10_000}
+    save_checkpoint(run.folder / "last.safetensors", weights, config, spec, measured)
+    app = open_page("sketch", run=run.run)
+    assert_healthy(app)
+    app.multiselect(key="sketch_networks").set_value([networks["My ResNet"], run.run]).run()
+    assert_healthy(app)
+    words = sentences("en")
+    for name, counted in zip(("My ResNet", "My copy"), app.table[0].value.itertuples(index=False), strict=True):
+        assert counted[0] == name
+        assert counted[1].endswith("of 2")
+        assert counted[2] == words["sketch.score_apart"]
+    assert app.table[0].value.iloc[1, 3] == "98.76%"
+    assert app.button(key="sketch_measure_mnist")  # for the one that nobody measured on MNIST
 
 
 @pytest.mark.usefixtures("own_runs")

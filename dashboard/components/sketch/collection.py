@@ -138,13 +138,12 @@ def _small(sketch: Sketch) -> Pixels:
 
 
 def _show_scores(found: Sequence[Sketch], judges: Mapping[str, Checkpoint], answers: Mapping[str, NDArray[np.int64]]) -> None:
-    """Of each network: how many it reads as meant; of one that learnt from sketches, only those kept apart count."""
+    """Of each network: how many it reads as meant; where one of them learnt from sketches, only those kept apart count, for all."""
     labels = np.array([int(sketch.label) for sketch in found])
-    apart = np.array([sketch.part == "test" for sketch in found])
+    learnt = any(checkpoint.config.data.dataset in (ALONE, TOGETHER) for checkpoint in judges.values())
+    counted = np.array([sketch.part == "test" or not learnt for sketch in found])
     rows = []
     for label, checkpoint in judges.items():
-        learnt = checkpoint.config.data.dataset in (ALONE, TOGETHER)
-        counted = apart if learnt else np.ones_like(apart)
         right = (answers[label] == labels) & counted
         mnist = mnist_accuracy(checkpoint)
         rows.append(
