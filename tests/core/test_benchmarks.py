@@ -1,7 +1,6 @@
 """The benchmarks time what they say, and looking costs what was promised, with room for a busy machine."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +11,7 @@ from resnet_core.benchmarks import BENCHMARKS, run_benchmark, training
 from resnet_core.benchmarks.looking import LOOKING
 from resnet_core.benchmarks.notes_loop import NotesLoop
 from resnet_core.config import DataConfig, ModelConfig
-from resnet_core.data import load_spec, normalize, open_source
+from resnet_core.data import data_root, load_spec, normalize, open_source
 from resnet_core.errors import UserError
 from resnet_core.models import build_model
 
@@ -44,7 +43,7 @@ def test_the_notes_loop_is_plain_adam_on_normalised_images(digits: str) -> None:
     """Two of its steps against Adam written out, on the images that its own order brings; an epoch is 320 images in three steps."""
     config = DataConfig(dataset=digits)
     spec = load_spec(config)
-    images = open_source(config, Path("unused")).read("train")
+    images = open_source(config, data_root()).read("train")
     loop = NotesLoop("resnet8", digits, spec, CPU)
     torch.manual_seed(3)
     steps = loop.steps()
