@@ -129,6 +129,14 @@ def test_a_link_to_what_does_not_fit_says_which_and_shows_what_does(open_page: O
     assert chart(app, "compare_maps_chart")["data"]
 
 
+def test_images_of_other_classes_are_refused(open_page: OpenPage, pair: Path) -> None:
+    save(pair, "resnet8-two", "resnet8", replace(SPEC, classes=("no", "yes")), dataset="fashion-mnist")
+    app = open_page(PAGE, run="resnet8-two", image="mnist-mini:test:3")
+    assert_healthy(app)
+    (said,) = [element.value for element in app.error]
+    assert said.startswith("resnet8-two tells 2 classes apart, the data set ")
+
+
 @pytest.mark.usefixtures("shipped")
 def test_without_any_network_it_says_so(open_page: OpenPage, language: str) -> None:
     app = open_page(PAGE, language=language)

@@ -12,6 +12,7 @@ from dashboard.i18n import error_text, t
 from dashboard.loading import checkpoint_images, file_state, images_beside, images_for
 from dashboard.state import ImageChoice, select
 from resnet_core.data import DataSpec, Split, display_name
+from resnet_core.errors import UserError
 from resnet_core.runs import Checkpoint
 
 SIDES = ("A", "B")
@@ -85,6 +86,11 @@ def _image(checkpoint: Checkpoint) -> ImageChoice:
     """The chosen image, and the widget that changes its split."""
     own = images_for(checkpoint)
     choice, error = asked_image(checkpoint, own)
+    try:
+        _require_classes(checkpoint, choice)
+    except UserError as other:
+        error, choice = other, ImageChoice(dataset=own, split="test", index=0)
+        _require_classes(checkpoint, choice)
     options = [f"{own}:{split}" for split in SPLITS]
     chosen = f"{choice.dataset}:{choice.split}"
     if chosen not in options:
@@ -103,3 +109,9 @@ def _image(checkpoint: Checkpoint) -> ImageChoice:
     if error is not None:
         st.warning(error_text(error), icon=":material/warning:")
     return choice
+
+
+def _require_classes(checkpoint: Checkpoint, choice: ImageChoice) -> None:
+    have, need = len(checkpoint.spec.classes), len(checkpoint_images(checkpoint, choice.dataset, choice.split)[0].classes)
+    if have != need:
+        raise UserError("checkpoint_classes", name=checkpoint.name, have=have, dataset=choice.dataset, need=need)
