@@ -205,7 +205,7 @@ class Race:
     what: str
     seconds: float | None
     reached: bool
-    best_accuracy: float
+    best_accuracy: float | None
     epochs: int
     images_per_second: float
     seconds_spent: float
@@ -297,7 +297,13 @@ def _race(what: str, setup: float, spent: float, images: int, whole: int, epochs
     reached, speed = best >= goal, images / (spent - setup)
     seconds = spent if reached else None if finished else spent + max(whole - images, 0) / speed
     return Race(
-        what=what, seconds=seconds, reached=reached, best_accuracy=best, epochs=epochs, images_per_second=speed, seconds_spent=spent
+        what=what,
+        seconds=seconds,
+        reached=reached,
+        best_accuracy=best if epochs else None,
+        epochs=epochs,
+        images_per_second=speed,
+        seconds_spent=spent,
     )
 
 

@@ -47,7 +47,9 @@ def bench(
 
 
 def _cell(value: Any) -> Any:
-    return f"{value:.4g}" if isinstance(value, float) else value
+    if not isinstance(value, float):
+        return value
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _verdict(result: "BenchmarkResult") -> str:
