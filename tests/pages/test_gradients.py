@@ -303,11 +303,11 @@ def test_unknown_names_in_a_link_are_said_and_the_rest_works(open_page: OpenPage
 
 
 def test_missing_images_are_one_sentence_and_the_rest_works(open_page: OpenPage, shipped: Path, language: str) -> None:
-    config = RunConfig(model=ModelConfig(model="resnet8", width=0.5), data=DataConfig(dataset="fashion-mnist"))
+    config = RunConfig(model=ModelConfig(model="resnet8", width=0.5), data=DataConfig(dataset="cifar100"))
     weights = build_model(config.model, SPEC, seed=0).state_dict()
-    save_checkpoint(shipped / "resnet8-fashion.safetensors", weights, config, SPEC, {"epoch": 1, "step": 9})
-    app = open_page(PAGE, language=language, run="resnet8-fashion")
+    save_checkpoint(shipped / "resnet8-elsewhere.safetensors", weights, config, SPEC, {"epoch": 1, "step": 9})
+    app = open_page(PAGE, language=language, run="resnet8-elsewhere")
     assert_healthy(app)
     assert len(app.error) == 1
-    assert "fashion-mnist" in app.error[0].value
+    assert "cifar100" in app.error[0].value
     assert app.button(key="depth_start")
