@@ -133,13 +133,14 @@ def _network_choice() -> list[str]:
         accept_new_options=True,
         persist_state="session",
     )
-    for name in chosen:
-        try:
-            get_entry(name)
-        except UserError as error:
-            st.error(error_text(error), icon=":material/error:")
-    if len(chosen) == 1 and (twin := _known_twin(chosen[0])):
-        st.button(t("train.add_twin", twin=twin), key="train_add_twin", icon=":material/add:", on_click=_add_network, args=(twin,))
+    with st.container():
+        for name in chosen:
+            try:
+                get_entry(name)
+            except UserError as error:
+                st.error(error_text(error), icon=":material/error:")
+        if len(chosen) == 1 and (twin := _known_twin(chosen[0])):
+            st.button(t("train.add_twin", twin=twin), key="train_add_twin", icon=":material/add:", on_click=_add_network, args=(twin,))
     return chosen
 
 
@@ -178,8 +179,9 @@ def _costs(configs: tuple[RunConfig, ...]) -> None:
         seconds = sum(images * first.train.epochs / speed for speed in speeds if speed)
         lines.append(t("train.cost_time", time=duration(seconds)))
     st.caption("  \n".join([*lines, *transfer_words(configs, spec)]))
-    for code in dict.fromkeys(code for config in configs for code in warnings_for(config, spec)):
-        st.warning(t(f"warning.{code}"), icon=":material/warning:")
+    with st.container():
+        for code in dict.fromkeys(code for config in configs for code in warnings_for(config, spec)):
+            st.warning(t(f"warning.{code}"), icon=":material/warning:")
     curve = _schedule(first.train, min(per_epoch, max(MOST_STEPS // first.train.epochs, 1)))
     end = max(per_epoch * first.train.epochs - 1, 1)
     chart = sparkline(curve, x_title=t("axis.step"), y_title=t("axis.learning_rate"), x_end=end)

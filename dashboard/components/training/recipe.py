@@ -30,8 +30,9 @@ def recipe_choice(dataset: str) -> None:
         persist_state="session",
     )
     name = st.session_state[CHOSEN]
+    place = st.container()  # always there: what comes and goes would have everything below drawn anew
     if name in PRESETS:
-        st.caption(t(f"preset.{_key(name)}.purpose"), help=t(f"preset.{_key(name)}.source"))
+        place.caption(t(f"preset.{_key(name)}.purpose"), help=t(f"preset.{_key(name)}.source"))
 
 
 def recipe_changes(configs: Sequence[RunConfig]) -> None:

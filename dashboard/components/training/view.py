@@ -44,7 +44,8 @@ def training_view() -> None:
         with guarded():
             dispatch(store())  # a worker that was killed could not start the next run
             everyone = store().runs()
-            waiting_runs(everyone)
+            with st.container():  # the place is kept, so that nothing below is drawn anew when the last one has its turn
+                waiting_runs(everyone)
             now = [run for run in everyone if run.run in watched]
             _show(sorted(now, key=lambda run: run.created))
             if going_on and not any(run.status in WAITING for run in store().runs()):
