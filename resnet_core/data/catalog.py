@@ -154,7 +154,11 @@ _SAMPLES = (
 DATASETS: dict[str, DatasetEntry] = {entry.spec.name: entry for entry in (*_ENTRIES, *_SAMPLES)}
 
 
-SAME_TESTS = {"mnist": "mnist-mini", "sketch-digits": "mnist-mini", TOGETHER: "mnist-mini"}  # data sets (or kinds) with another one's test images, in its order
+SAME_TESTS = {
+    "mnist": "mnist-mini",
+    "sketch-digits": "mnist-mini",
+    TOGETHER: "mnist-mini",
+}  # data sets (or kinds) with another one's test images, in its order
 STAND_INS = {**SAME_TESTS, ALONE: "mnist-mini", **{sample.whole: sample.name for sample in (FASHION_MNIST, CIFAR10_JPG)}}
 
 
