@@ -40,12 +40,44 @@ def probabilities(logits: ArrayLike, temperature: float | None = None) -> NDArra
     return result
 
 
-def calibration_error(confidences: NDArray[np.float64], labels: ArrayLike, bins: int = BINS) -> float:
-    """Expected calibration error: of probabilities (n, K), the gap between accuracy and confidence in equally wide bins, weighted."""
-    sure, right = confidences.max(1), confidences.argmax(1) == np.asarray(labels)
-    place = np.minimum((sure * bins).astype(int), bins - 1)
-    gaps = np.bincount(place, weights=right - sure, minlength=bins)
-    return float(np.abs(gaps).sum() / len(sure))
+@dataclass(frozen=True, kw_only=True)
+class ReliabilityBin:
+    """Answers whose probability lies in (low, high]: how many, how sure they were, how often right; nan where there are none."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reliability:
+    """`error` is the expected calibration error: the gap between confidence and accuracy, averaged over all answers."""
+
+    bins: tuple[ReliabilityBin, ...]
+    error: float
+
+
+def reliability(confidence: NDArray[np.floating], right: NDArray[np.bool_], *, bins: int = BINS) -> Reliability:
+    """Of answers with these probabilities (n,), which were right or not, in bins of equal width."""
+    confidence = confidence.astype(np.float64)
+    places = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    counts = np.bincount(places, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        sure = np.bincount(places, confidence, bins) / counts
+        hits = np.bincount(places, right.astype(np.float64), bins) / counts
+    gaps = np.abs(sure - hits)[counts > 0]
+    rows = tuple(
+        ReliabilityBin(low=i / bins, high=(i + 1) / bins, count=int(counts[i]), confidence=float(sure[i]), accuracy=float(hits[i]))
+        for i in range(bins)
+    )
+    return Reliability(bins=rows, error=float((gaps * counts[counts > 0]).sum() / max(1, len(confidence))))
+
+
+def calibration_error(confidences: NDArray[np.float64], labels: ArrayLike) -> float:
+    """`reliability`'s error of probabilities (n, K)."""
+    return reliability(confidences.max(1), confidences.argmax(1) == np.asarray(labels)).error
 
 
 @dataclass(frozen=True, kw_only=True)

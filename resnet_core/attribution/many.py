@@ -17,9 +17,9 @@ from torch import nn
 from resnet_core.attribution.computing import BUDGET, Attribution, Images, Progress, attribute
 from resnet_core.attribution.quality import Quality, QualitySettings, assess
 from resnet_core.attribution.ranking import overlap, spearman
-from resnet_core.comparison.statistics import Interval, bootstrap_interval
 from resnet_core.config import Config
 from resnet_core.data.spec import DataSpec
+from resnet_core.statistics import Interval, bootstrap_interval
 
 CHUNK = 16  # images between two looks at whether to stop
 

@@ -85,7 +85,7 @@ def data_of_pair(checkpoint: "Checkpoint", dataset: str | None) -> "DataConfig":
 
 
 def _network(checkpoint: "Checkpoint", cost: "Cost", answers: "Answers") -> dict[str, Any]:
-    accuracy, calibration = answers.accuracy, answers.calibration
+    accuracy, reliability = answers.accuracy, answers.reliability
     return {
         "checkpoint": checkpoint.name,
         "model": checkpoint.model_name,
@@ -96,7 +96,7 @@ def _network(checkpoint: "Checkpoint", cost: "Cost", answers: "Answers") -> dict
         "low": accuracy.low,
         "high": accuracy.high,
         "loss": answers.evaluation.loss,
-        "ece": calibration.ece,
-        "reliability": [row for row in calibration.bins if row.count],
+        "ece": reliability.error,
+        "reliability": [row for row in reliability.bins if row.count],
         "per_class": answers.evaluation.per_class,
     }

@@ -1,7 +1,6 @@
 """Two networks on the same images: what they cost and answer, whether they differ for a reason, and how alike they are inside."""
 
 from resnet_core.comparison.answers import AGAINST, SHORTCUTS, Answers, PairAnswers, answer
-from resnet_core.comparison.calibration import Calibration, ReliabilityBin, calibration
 from resnet_core.comparison.conditions import Conditions, Difference, conditions, data_at_size_of, pair_images, require_comparable
 from resnet_core.comparison.cost import Cost, cost
 from resnet_core.comparison.representation import (
@@ -15,11 +14,9 @@ from resnet_core.comparison.representation import (
     tsne,
     tsne_seconds,
 )
-from resnet_core.comparison.statistics import Interval, McNemar, bootstrap_interval, mcnemar, wilson_interval
 
 __all__ = [
-    "AGAINST", "Answers", "Calibration", "CkaMap", "Conditions", "Cost", "Difference", "Interval", "McNemar", "PairAnswers", "Projection",
-    "ReliabilityBin", "SHORTCUTS", "answer", "bootstrap_interval", "calibration", "cka_map", "conditions", "cost", "data_at_size_of",
-    "feature_places", "linear_cka", "mcnemar", "pair_images", "penultimate_features", "principal_components", "require_comparable", "tsne",
-    "tsne_seconds", "wilson_interval",
+    "AGAINST", "Answers", "CkaMap", "Conditions", "Cost", "Difference", "PairAnswers", "Projection", "SHORTCUTS", "answer", "cka_map",
+    "conditions", "cost", "data_at_size_of", "feature_places", "linear_cka", "pair_images", "penultimate_features", "principal_components",
+    "require_comparable", "tsne", "tsne_seconds",
 ]  # fmt: skip

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from resnet_core.comparison.calibration import Calibration, calibration
-from resnet_core.comparison.statistics import Interval, McNemar, mcnemar, wilson_interval
+from resnet_core.calibration import Reliability, reliability
 from resnet_core.data.spec import DataSpec, Split
 from resnet_core.errors import UserError
+from resnet_core.statistics import Interval, McNemar, mcnemar, wilson_interval
 from resnet_core.training.device import ComputePlan
 from resnet_core.training.evaluate import Evaluation, predict_batches, score
 
@@ -56,8 +56,8 @@ class Answers:
         return wilson_interval(int(self.right.sum()), len(self))
 
     @cached_property
-    def calibration(self) -> Calibration:
-        return calibration(self.confidence, self.right)
+    def reliability(self) -> Reliability:
+        return reliability(self.confidence, self.right)
 
     def class_accuracy(self, label: int) -> Interval:
         """Of the images of one class."""

@@ -14,9 +14,10 @@ from resnet_core.data.mnist_mini import FILE as MNIST_MINI_FILE
 from resnet_core.data.mnist_mini import read_mnist_mini
 from resnet_core.data.places import PLACED, placed
 from resnet_core.data.places import display_name as display_name_unlike
+from resnet_core.data.reading import Progress
 from resnet_core.data.samples import CIFAR10_JPG, FASHION_MNIST, Sample, read_sample
 from resnet_core.data.sketches import ALONE, TOGETHER
-from resnet_core.data.source import Part, Progress, Source, resized, resized_spec
+from resnet_core.data.source import Part, Source, resized, resized_spec
 from resnet_core.data.spec import DataSpec, Split, Splits
 from resnet_core.data.splits import split_indices
 from resnet_core.data.torchvision_sets import download_torchvision, read_torchvision

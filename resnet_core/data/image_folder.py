@@ -21,8 +21,8 @@ from PIL import Image
 
 from resnet_core.data.array_cache import FOLDER as CACHE_FOLDER
 from resnet_core.data.array_cache import ArrayCache
-from resnet_core.data.reading import flattened, open_image, safe_formats
-from resnet_core.data.source import Part, Progress, Source
+from resnet_core.data.reading import Progress, flattened, open_image, safe_formats
+from resnet_core.data.source import Part, Source
 from resnet_core.data.spec import DataSpec, Split
 from resnet_core.data.streaming import FileImages, Pixels, decoded_files, image_budget
 from resnet_core.errors import UserError

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from resnet_core.data.image_folder import open_image_folder
 from resnet_core.data.pen_strokes import open_pen_strokes
+from resnet_core.data.reading import Progress
 from resnet_core.data.sketch_training import open_sketch_digits
 from resnet_core.data.sketches import ALONE, TOGETHER, open_sketches, sketches_folder
-from resnet_core.data.source import Progress, Source
+from resnet_core.data.source import Source
 
 Opener = Callable[[str, Path, Path, int | None, Progress | None], Source]
 """Given the whole name, the place, the data root, the side of the images (None: their own) and whom to tell of progress."""

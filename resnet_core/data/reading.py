@@ -2,7 +2,7 @@
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -11,6 +11,9 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from resnet_core.errors import UserError
+
+Progress = Callable[[int, int | None], None]
+"""Told how much is done so far and how much there is in all: bytes of a download, images of a folder."""
 
 MOST_PIXELS = 64_000_000  # decoded to 8-bit RGB: 192 MB; the largest phone cameras in daily use stay below
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, TypeError, IndexError, KeyError, struct.error, MemoryError)

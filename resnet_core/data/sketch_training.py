@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from resnet_core.data.array_cache import FOLDER, ArrayCache
 from resnet_core.data.pen_strokes import Points, StrokeDigit, place_of, read_unipen, render
+from resnet_core.data.reading import Progress
 from resnet_core.data.sketch import SIDE, sketch_image
-from resnet_core.data.source import Part, Progress, Source, resized, resized_spec
+from resnet_core.data.source import Part, Source, resized, resized_spec
 from resnet_core.data.spec import DataSpec, Split
 from resnet_core.data.torchvision_sets import read_torchvision
 from resnet_core.errors import UserError

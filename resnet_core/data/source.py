@@ -10,8 +10,6 @@ from torch import Tensor
 from resnet_core.data.spec import DataSpec, Split
 
 Part = Literal["train", "test"]
-Progress = Callable[[int, int | None], None]
-"""Told how much is done so far and how much there is in all: bytes of a download, images of a folder."""
 
 RESIZE_IMAGES = 1024  # resizing goes through float32: so many images at a time keep it under some 100 MB
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -13,11 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from resnet_core.data.reading import flattened, open_image
+from resnet_core.data.reading import Progress, flattened, open_image
 from resnet_core.errors import UserError
-
-if TYPE_CHECKING:
-    from resnet_core.data.source import Progress
 
 Pixels = NDArray[np.uint8]
 
@@ -48,7 +45,7 @@ def read_square(file: Path, channels: int, size: int) -> Pixels:
     return pixels.reshape(size, size, channels).transpose(2, 0, 1)
 
 
-def decoded_files(files: tuple[Path, ...], channels: int, size: int, progress: "Progress | None" = None) -> Pixels:
+def decoded_files(files: tuple[Path, ...], channels: int, size: int, progress: Progress | None = None) -> Pixels:
     """uint8 (N, channels, size, size); several files at once, since Pillow decodes and scales without holding Python's lock."""
     images = np.empty((len(files), channels, size, size), np.uint8)
 

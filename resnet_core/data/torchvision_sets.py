@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from resnet_core.data.source import Part, Progress
+from resnet_core.data.reading import Progress
+from resnet_core.data.source import Part
 from resnet_core.data.spec import DataSpec, Split
 from resnet_core.errors import UserError
 from resnet_core.writing import writing_to

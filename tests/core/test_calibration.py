@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from resnet_core.calibration import HIGHEST, LOWEST, calibration_error, fit_temperature, judge_confidence, probabilities
+from resnet_core.calibration import HIGHEST, LOWEST, calibration_error, fit_temperature, judge_confidence, probabilities, reliability
 
 
 def sample(sharpness: float, n: int = 4000, classes: int = 10, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -47,6 +47,16 @@ def test_the_calibration_error_by_hand() -> None:
     confidences = np.array([[0.9, 0.1], [0.9, 0.1], [0.65, 0.35], [0.35, 0.65]])
     labels = [0, 1, 0, 0]  # in the bin of 0.9: half right; in that of 0.65: half right
     assert calibration_error(confidences, labels) == pytest.approx((2 * 0.4 + 2 * 0.15) / 4)
+
+
+def test_reliability_by_hand() -> None:
+    confidence = np.array([0.95, 0.85, 0.85, 0.55, 0.6, 1.0])
+    right = np.array([True, True, False, False, True, True])
+    found = reliability(confidence, right, bins=10)
+    # (0.5, 0.6]: 2 answers, sure 0.575, right 0.5; (0.8, 0.9]: 2, 0.85, 0.5; (0.9, 1.0]: 2, 0.975, 1
+    assert found.error == pytest.approx((2 * 0.075 + 2 * 0.35 + 2 * 0.025) / 6)
+    assert [(row.low, row.count) for row in found.bins if row.count] == [(0.5, 2), (0.8, 2), (0.9, 2)]
+    assert reliability(np.ones(4), np.ones(4, dtype=bool)).error == 0
 
 
 def test_a_temperature_mends_a_network_that_is_too_sure() -> None:

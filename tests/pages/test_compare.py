@@ -21,12 +21,13 @@ from dashboard.components.compare.pair import Pair
 from dashboard.i18n import sentences
 from dashboard.state import ImageChoice
 from resnet_core.attribution import METHODS, assess, attribute, check_randomised, influence, over_images
-from resnet_core.comparison import PairAnswers, answer, wilson_interval
+from resnet_core.comparison import PairAnswers, answer
 from resnet_core.config import DataConfig, ModelConfig, RunConfig
 from resnet_core.data import DataSpec, load_spec, load_split, some_images
 from resnet_core.errors import UserError
 from resnet_core.models import build_model
 from resnet_core.runs import Store, find_checkpoint, load_model, save_checkpoint
+from resnet_core.statistics import wilson_interval
 from tests.pages.conftest import OpenPage, assert_healthy
 
 PAGE = "compare"
@@ -83,7 +84,7 @@ def test_the_shipped_pair_stands_there_in_numbers(open_page: OpenPage, language:
         accuracy = wilson_interval(int(answers.right.sum()), FEW)
         assert row[0] == f"**{accuracy.value:.2%}** ({accuracy.low:.2%} – {accuracy.high:.2%})"
         assert row[1] == f"{answers.evaluation.loss:.3g}"
-        assert row[2] == f"{answers.calibration.ece:.2%}"
+        assert row[2] == f"{answers.reliability.error:.2%}"
         assert row[3:5] == ("269,434", words["compare.millions"].format(value="30.8"))
     said, test = texts(app), both.mcnemar
     assert not test.is_real

@@ -23,7 +23,7 @@ def calibration_view(pair: Pair, answered: Answered, shown: Shown) -> None:
             count_title=t("compare.images"),
         )
         st.altair_chart(chart, key="compare_reliability", width="stretch", alt=t("compare.reliability_alt"))
-        errors = " · ".join(t("compare.ece_of", network=label, ece=percent(answers.calibration.ece)) for label, _, answers in networks)
+        errors = " · ".join(t("compare.ece_of", network=label, ece=percent(answers.reliability.error)) for label, _, answers in networks)
         st.caption(t("compare.reliability_read", errors=errors))
     classes = pair.a.spec.classes
     with right:
@@ -49,7 +49,7 @@ def calibration_view(pair: Pair, answered: Answered, shown: Shown) -> None:
 
 
 def _line(name: str, style: object, answers: Answers) -> ReliabilityLine:
-    bins = [row for row in answers.calibration.bins if row.count]
+    bins = [row for row in answers.reliability.bins if row.count]
     return ReliabilityLine(
         name=name,
         style=style,  # type: ignore[arg-type]

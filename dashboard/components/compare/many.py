@@ -35,10 +35,11 @@ from resnet_core.attribution import (
     quality_cost,
     to_csv,
 )
-from resnet_core.comparison import Interval, answer
+from resnet_core.comparison import answer
 from resnet_core.data import some_images
 from resnet_core.errors import UserError
 from resnet_core.runs import Checkpoint, shipped_names
+from resnet_core.statistics import Interval
 
 COUNT, MOST, LEAST = 100, 1000, 2
 BUDGET = 256e6  # bytes of the maps of all three networks

@@ -9,7 +9,8 @@ from dashboard.components.compare.data import Answered, conditions_of, cost_of, 
 from dashboard.components.compare.pair import Pair
 from dashboard.components.formats import number, percent
 from dashboard.i18n import has_text, t
-from resnet_core.comparison import Answers, Interval
+from resnet_core.comparison import Answers
+from resnet_core.statistics import Interval
 
 MILLION, MEGABYTE = 1e6, 1e6
 
@@ -35,7 +36,7 @@ def _row(pair: Pair, place: int, answers: Answers) -> dict[str, str]:
         t("compare.network"): pair.labels[place],
         t("compare.accuracy"): f"**{percent(accuracy.value)}** ({interval(accuracy)})",
         t("compare.loss"): number(answers.evaluation.loss),
-        t("compare.ece"): percent(answers.calibration.ece),
+        t("compare.ece"): percent(answers.reliability.error),
         t("compare.parameters"): f"{weight.parameters:,}",
         t("compare.macs"): t("compare.millions", value=f"{weight.macs / MILLION:,.1f}"),
         t("compare.speed"): t("compare.seconds", value=number(answers.seconds_per_1000)),

@@ -20,7 +20,7 @@ from resnet_core.attribution import (
     over_images,
     to_csv,
 )
-from resnet_core.comparison import bootstrap_interval
+from resnet_core.statistics import bootstrap_interval
 from tests.core.inspection.conftest import SPEC
 
 QUICK = QualitySettings(squares=4, neighbours=2, points=4, random_orders=1)

@@ -27,7 +27,7 @@ def test_compare_gives_what_the_core_measures(capsys: pytest.CaptureFixture[str]
     assert found["mcnemar"] == {**vars(both.mcnemar), "is_real": both.mcnemar.is_real}
     for row, answers in zip(found["networks"], (both.a, both.b), strict=True):
         assert [row[key] for key in ("accuracy", "low", "high")] == [answers.accuracy.value, answers.accuracy.low, answers.accuracy.high]
-        assert (row["loss"], row["ece"]) == pytest.approx((answers.evaluation.loss, answers.calibration.ece), rel=1e-5)
+        assert (row["loss"], row["ece"]) == pytest.approx((answers.evaluation.loss, answers.reliability.error), rel=1e-5)
         assert (row["parameters"], row["macs"]) == (269434, 30821248)
         assert sum(bin["count"] for bin in row["reliability"]) == 60
     assert found["conditions"]["same_weights"]

@@ -1,10 +1,10 @@
-"""Intervals, McNemar's test and calibration against SciPy and against numbers worked out by hand."""
+"""Intervals and McNemar's test against SciPy and against numbers worked out by hand."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from resnet_core.comparison import bootstrap_interval, calibration, mcnemar, wilson_interval
+from resnet_core.statistics import bootstrap_interval, mcnemar, wilson_interval
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 7), (7, 7), (1, 10), (9959, 10_000), (4980, 5000)])
@@ -33,16 +33,6 @@ def test_mcnemar_is_the_exact_binomial_test_on_the_images_that_one_gets_right(on
 def test_nine_against_one_by_hand() -> None:
     a = np.array([True] * 9 + [False])
     assert mcnemar(a, ~a).p == 2 * (1 + 10) / 2**10
-
-
-def test_expected_calibration_error_by_hand() -> None:
-    confidence = np.array([0.95, 0.85, 0.85, 0.55, 0.6, 1.0])
-    right = np.array([True, True, False, False, True, True])
-    found = calibration(confidence, right, bins=10)
-    # (0.5, 0.6]: 2 answers, sure 0.575, right 0.5; (0.8, 0.9]: 2, 0.85, 0.5; (0.9, 1.0]: 2, 0.975, 1
-    assert found.ece == pytest.approx((2 * 0.075 + 2 * 0.35 + 2 * 0.025) / 6)
-    assert [(row.low, row.count) for row in found.bins if row.count] == [(0.5, 2), (0.8, 2), (0.9, 2)]
-    assert calibration(np.ones(4), np.ones(4, dtype=bool)).ece == 0
 
 
 def test_the_bootstrap_interval_is_that_of_the_normal_distribution_for_many_images() -> None:

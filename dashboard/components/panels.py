@@ -1,0 +1,45 @@
+"""Below a page's main picture: further views, one open at a time, since a closed one costs nothing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import streamlit as st
+
+from dashboard.bootstrap import guarded
+from dashboard.i18n import t
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """`title` and `lead` (one sentence above the view, where there is one) are keys of sentences; `show` takes what the page has chosen."""
+
+    title: str
+    icon: str
+    show: Callable[..., None]
+    lead: str | None = None
+
+
+def open_panel(label: str, panels: Mapping[str, Panel], *arguments: Any, key: str, none_open: str | None = None) -> None:
+    """Asks which one, under `label`, and shows it. A link can open it: `?panel=lesion`. `none_open` is said while all are closed."""
+    if key not in st.session_state and st.query_params.get("panel") in panels:
+        st.session_state[key] = st.query_params["panel"]
+    chosen = st.segmented_control(
+        label, list(panels), format_func=lambda name: f"{panels[name].icon} {t(panels[name].title)}", key=key, persist_state="session"
+    )
+    if chosen is None:
+        st.query_params.pop("panel", None)
+        if none_open is not None:
+            st.caption(none_open)
+        return
+    if st.query_params.get("panel") != chosen:
+        st.query_params["panel"] = chosen
+    if (lead := panels[chosen].lead) is not None:
+        st.caption(t(lead))
+
+    @st.fragment
+    def panel() -> None:
+        with guarded():
+            panels[chosen].show(*arguments)
+
+    panel()
