@@ -1,5 +1,6 @@
-"""A finished run becomes a checkpoint that comes with the project: weights with their history, and a model card."""
+"""A finished run becomes a checkpoint that comes with the project: weights with their history, a model card and a recipe."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ from resnet_core.calibration import fit_temperature
 from resnet_core.config import RunConfig
 from resnet_core.data import load_split
 from resnet_core.errors import UserError
+from resnet_core.recipes import recipe_text
 from resnet_core.runs.checkpoint import SUFFIX, load_model, load_weights, read_checkpoint, save_checkpoint
-from resnet_core.runs.metrics import Steps, read_epochs, read_steps
+from resnet_core.runs.metrics import Steps, read_blocks, read_epochs, read_steps
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
+from resnet_core.statistics import wilson_interval
 from resnet_core.training.evaluate import evaluate
 
 KEPT_STEPS = 400  # of the loss curve, evenly spaced
@@ -24,7 +27,7 @@ CARD = """# {name}
 |---|---|
 | Trained on | {train_images:,} images of {dataset}'s training split; {valid_images:,} others for validation |
 | Tested on | {dataset}'s official test split, {images:,} images, read once, after the last epoch |
-| Result | weights of the {tested} epoch: test accuracy {accuracy:.4f}, test loss {loss:.4f}, validation accuracy {valid:.4f} |
+| Result | weights of the {tested} epoch: test accuracy {accuracy:.4f} (95% interval {low:.2%} to {high:.2%}, one seed), test loss {loss:.4f}, validation accuracy {valid:.4f} |
 | Settings that differ from the defaults | {settings} |
 | Time | {seconds:.0f} s on {device}, {precision} {memory_format} |
 | Weights' SHA-256 | `{sha256}` |
@@ -32,7 +35,7 @@ CARD = """# {name}
 **Train it again**
 
 ```
-{command}
+python -m resnet_core train --recipe checkpoints/recipes/{name}.toml
 ```
 
 With the same versions, device and precision this gives the same weights, byte for byte.
@@ -46,21 +49,37 @@ DATA_LICENCES = {
     "mnist": "MNIST: Yann LeCun and Corinna Cortes, Creative Commons Attribution-Share Alike 3.0.",
     "mnist-mini": "MNIST: Yann LeCun and Corinna Cortes, Creative Commons Attribution-Share Alike 3.0.",
     "fashion-mnist": "Fashion-MNIST: Zalando SE, MIT licence.",
+    "sketch-digits": "MNIST: Yann LeCun and Corinna Cortes, Creative Commons Attribution-Share Alike 3.0. "
+    "Pen strokes: Ethem Alpaydin and Fevzi Alimoglu, UCI Machine Learning Repository, Creative Commons Attribution 4.0.",
+    "cifar10-jpg": "CIFAR-10: Alex Krizhevsky, 2009; its authors state no licence.",
 }
 
 
 def ship(store: Store, run: str, name: str, folder: Path) -> Path:
-    """Write NAME.safetensors and NAME.md into `folder` from a finished run; raises run_busy for one that is not finished."""
+    """Write NAME.safetensors, NAME.md and recipes/NAME.toml into `folder`; raises run_busy for a run that is not finished."""
     found = store.run(run)
     if found.status != "finished":
         raise UserError("run_busy", run=run, status=found.status)
     checkpoint = read_checkpoint(found.folder / f"{found.result['tested']}{SUFFIX}")
-    history = {"epochs": [vars(row) for row in read_epochs(store, run)], "steps": _thinned(read_steps(store, run))}
+    history = {
+        "epochs": [vars(row) for row in read_epochs(store, run)],
+        "steps": _thinned(read_steps(store, run)),
+        "blocks": {step: [asdict(block) for block in blocks] for step, blocks in read_blocks(store, run).items()},
+    }
     target = folder / f"{name}{SUFFIX}"
-    save_checkpoint(target, load_weights(checkpoint), checkpoint.config, checkpoint.spec, {**checkpoint.metrics, "history": history})
+    config, spec = _portable(checkpoint.config), replace(checkpoint.spec, name=_without_place(checkpoint.spec.name))
+    save_checkpoint(target, load_weights(checkpoint), config, spec, {**checkpoint.metrics, "history": history})
     complete(target)
     (folder / f"{name}.md").write_text(_card(found, name), encoding="utf-8")
+    write_recipe(folder, name, config)
     return target
+
+
+def write_recipe(folder: Path, name: str, config: RunConfig) -> None:
+    """recipes/NAME.toml, which trains the checkpoint again."""
+    (folder / "recipes").mkdir(exist_ok=True)
+    comment = f"Trains {name} again: python -m resnet_core train --recipe checkpoints/recipes/{name}.toml"
+    (folder / "recipes" / f"{name}.toml").write_text(recipe_text(config, comment=comment), encoding="utf-8")
 
 
 def complete(file: Path) -> None:
@@ -77,6 +96,17 @@ def complete(file: Path) -> None:
     ship_familiarity(checkpoint, load_model(checkpoint))
 
 
+def _portable(config: RunConfig) -> RunConfig:
+    """Where the data lay on the machine that trained is nobody else's business."""
+    return replace(config, data=replace(config.data, dataset=_without_place(config.data.dataset)))
+
+
+def _without_place(dataset: str) -> str:
+    """ "kind:/home/ada/strokes.gz" -> "kind:strokes.gz"; other names as they are."""
+    kind, separator, place = dataset.partition(":")
+    return f"{kind}{separator}{Path(place).name}"
+
+
 def _thinned(steps: Steps) -> dict[str, list[float]]:
     kept = np.unique(np.linspace(0, max(len(steps) - 1, 0), KEPT_STEPS).round().astype(int))[: len(steps)]
     return {
@@ -87,13 +117,16 @@ def _thinned(steps: Steps) -> dict[str, list[float]]:
 
 
 def _card(run: Run, name: str) -> str:
-    changed = changed_settings(run.config)
-    settings = " ".join(f"--set {key}={value}" for key, value in changed.items() if key not in ("model", "dataset"))
+    changed = changed_settings(_portable(run.config))
+    dataset = _without_place(run.dataset)
     result, facts = run.result, run.facts
+    interval = wilson_interval(round(result["test_accuracy"] * result["test_images"]), result["test_images"])
     return CARD.format(
         name=name,
         model=run.model_name,
-        dataset=run.dataset,
+        dataset=dataset,
+        low=interval.low,
+        high=interval.high,
         accuracy=result["test_accuracy"],
         loss=result["test_loss"],
         images=result["test_images"],
@@ -108,8 +141,7 @@ def _card(run: Run, name: str) -> str:
         precision=facts["precision"],
         memory_format=facts["memory_format"],
         sha256=result["weights_sha256"],
-        command=f"python -m resnet_core train --model {run.model_name} --dataset {run.dataset} {settings}".rstrip(),
-        data_licence=DATA_LICENCES.get(run.dataset, "The data set has a licence of its own."),
+        data_licence=DATA_LICENCES.get(dataset.partition(":")[0], "The data set has a licence of its own."),
     )
 
 

@@ -1,16 +1,21 @@
-"""A checkpoint is completed with what judging sketches needs."""
+"""What comes with the project: weights with their history, card and recipe, and what judging sketches needs."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from resnet_core import cli
 from resnet_core.calibration import fit_temperature
 from resnet_core.config import RunConfig
 from resnet_core.data import DATASETS, load_split
 from resnet_core.familiarity import kept_familiarity
+from resnet_core.inspection import BlockStatistics
 from resnet_core.models import build_model
-from resnet_core.runs import load_model, read_checkpoint, save_checkpoint
-from resnet_core.runs.shipping import complete
+from resnet_core.recipes import read_recipe
+from resnet_core.runs import Store, find_checkpoint, load_model, read_blocks, read_checkpoint, read_epochs, save_checkpoint, shipped_names
+from resnet_core.runs.shipping import complete, ship
+from resnet_core.statistics import wilson_interval
 from resnet_core.training import evaluate
 
 
@@ -29,3 +34,43 @@ def test_an_older_checkpoint_gets_its_temperature_and_what_it_knows_of_digits(tm
     assert after.weights_sha256 == before.weights_sha256
     assert kept_familiarity(after) is not None
     assert (tmp_path / "old.digits.npz").stat().st_size < 200_000
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resnet_core.familiarity.REFERENCES", 60)
+    monkeypatch.setattr("resnet_core.familiarity.CALIBRATION", 60)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_shipped_run_brings_its_history_and_recipe_and_no_path_of_the_machine(digits: str, own_runs: Path, tmp_path: Path) -> None:
+    settings = ("width=0.25", "batch_size=64", "precision=float32", "memory_format=contiguous", "device=cpu", "epochs=2", "image_size=28")
+    options = [text for setting in settings for text in ("--set", setting)]
+    assert cli.run(["train", "--model", "resnet8", "--dataset", digits, *options]) == 0
+    store = Store()
+    (run,) = store.runs()
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    file = ship(store, run.run, "tiny", folder)
+    found, trained = read_checkpoint(file), read_checkpoint(run.folder / "last.safetensors")
+    assert found.weights_sha256 == trained.weights_sha256
+    name = f"image-folder:{Path(digits.partition(':')[2]).name}"
+    assert found.config == replace(trained.config, data=replace(trained.config.data, dataset=name))
+    history = found.metrics["history"]
+    assert [row["valid_accuracy"] for row in history["epochs"]] == [row.valid_accuracy for row in read_epochs(store, run.run)]
+    assert {int(step): [BlockStatistics(**block) for block in blocks] for step, blocks in history["blocks"].items()} == {
+        step: list(blocks) for step, blocks in read_blocks(store, run.run).items()
+    }
+    recipe, card = folder / "recipes" / "tiny.toml", (folder / "tiny.md").read_text()
+    assert RunConfig.from_flat(read_recipe(recipe)) == found.config
+    interval = wilson_interval(round(run.result["test_accuracy"] * 100), 100)
+    assert f"{interval.low:.2%} to {interval.high:.2%}" in card
+    assert f"--recipe checkpoints/recipes/{recipe.name}" in card
+    for text in (card, recipe.read_text(), file.read_bytes().decode("latin-1")):
+        assert digits.partition(":")[2] not in text
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_every_shipped_checkpoint_has_its_recipe(name: str) -> None:
+    found = find_checkpoint(name)
+    assert RunConfig.from_flat(read_recipe(found.path.parent / "recipes" / f"{name}.toml")) == found.config
