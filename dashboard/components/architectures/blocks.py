@@ -31,11 +31,12 @@ def blocks_view(subject: Subject, drawn: ModelDescription) -> None:
                 CHANNELS,
                 step=4,
                 key="block_channels",
+                persist_state="session",
                 help=t("architectures.channel_help"),
                 width=200,
             )
         )
-        side = int(st.number_input(t("architectures.map_side"), 1, 512, SIDE, key="block_side", width=200))
+        side = int(st.number_input(t("architectures.map_side"), 1, 512, SIDE, key="block_side", persist_state="session", width=200))
     left, right = st.columns(2, gap="large")
     with left:
         _kinds(channels, side)
@@ -61,7 +62,9 @@ def _kinds(channels: int, side: int) -> None:
 
 def _options(channels: int, side: int) -> None:
     st.subheader(t("architectures.options_title"), anchor=False)
-    kind = st.segmented_control(t("architectures.block_kind"), KINDS, default=BASIC, required=True, key="block_kind")
+    kind = st.segmented_control(
+        t("architectures.block_kind"), KINDS, default=BASIC, required=True, key="block_kind", persist_state="session"
+    )
     rows = []
     for widens in (True, False):
         place = (

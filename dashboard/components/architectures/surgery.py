@@ -46,7 +46,7 @@ class Maps:
 
 def surgery_view(chosen: Subject, drawn: ModelDescription) -> None:
     """Always of ResNet-18, whatever network is drawn above."""
-    index = int(st.number_input(t("architectures.digit"), 0, 9999, 0, key="surgery_digit", width=180))
+    index = int(st.number_input(t("architectures.digit"), 0, 9999, 0, key="surgery_digit", persist_state="session", width=180))
     for version, subject in VERSIONS.items():
         found = described(subject)
         st.markdown(t(TITLES[version], parameters=f"{found.parameters:,}", macs=f"{found.macs / 1e6:,.1f}"))

@@ -21,7 +21,9 @@ FAMILY = tuple(f"resnet{depth}" for depth in (18, 34, 50, 101, 152))
 
 def table_view(subject: Subject, drawn: ModelDescription) -> None:
     show_resolutions(drawn, key="table_sizes")
-    whole = st.toggle(t("architectures.table_family"), key="architecture_family", help=t("architectures.table_family_help"))
+    whole = st.toggle(
+        t("architectures.table_family"), key="architecture_family", help=t("architectures.table_family_help"), persist_state="session"
+    )
     if whole:
         _family_table(subject)
     else:

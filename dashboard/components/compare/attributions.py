@@ -70,13 +70,12 @@ def attribution_view(pair: Pair, answered: Answered) -> Shown:
     found: list[tuple[Request, Found]] = []
     waiting: list[Request] = []
     for request in requests:
-        known = finished_job(*_identity(pair, request))
-        if known is not None:
-            found.append((request, known))
-        elif seconds_of(pair, answered, request) > AT_ONCE:
-            waiting.append(request)
-        else:
+        if seconds_of(pair, answered, request) <= AT_ONCE:  # kept with the maps: jobs are few, and asking for one takes another's place
             found.append((request, (map_of(pair, 0, request), map_of(pair, 1, request))))
+        elif (known := finished_job(*_identity(pair, request))) is not None:
+            found.append((request, known))
+        else:
+            waiting.append(request)
     _draw(pair, found, view, target)
     for request in waiting:
         background_job(
@@ -213,6 +212,7 @@ def _view(pair: Pair) -> View:
                 default="all",
                 required=True,
                 key="compare_channel",
+                persist_state="session",
             )
         difference = st.toggle(t("compare.difference"), value=True, key="compare_difference", persist_state="session")
     return View(

@@ -35,6 +35,7 @@ def curves_view(pair: Pair, answered: Answered, shown: Shown) -> None:
         default="epoch",
         required=True,
         key="compare_by",
+        persist_state="session",
     )
     histories = [_history(checkpoint) for checkpoint in pair.checkpoints]
     missing = [label for label, history in zip(pair.labels, histories, strict=True) if not history.rows]

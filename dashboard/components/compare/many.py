@@ -122,17 +122,19 @@ def _wish(pair: Pair, answered: Answered, shown: Shown) -> _Wish | None:
             key="compare_many_group",
         )
         most = _most(pair)
-        if (st.session_state.get("compare_many_count") or COUNT) > most:
-            st.session_state["compare_many_count"] = most
-        count = st.number_input(t("compare.many_count"), LEAST, most, min(COUNT, most), step=10, key="compare_many_count", width=120)
+        st.session_state["compare_many_count"] = min(st.session_state.get("compare_many_count") or COUNT, most)
+        count = st.number_input(t("compare.many_count"), LEAST, most, step=10, key="compare_many_count", persist_state="session", width=120)
         target = st.selectbox(
             t("compare.target"),
             TARGETS,
             format_func=lambda option: t(f"compare.many_target_{option}"),
             key="compare_many_target",
+            persist_state="session",
             width=160,
         )
-        judged = st.toggle(t("compare.many_judged"), value=True, key="compare_many_judged", help=t("compare.many_judged_help"))
+        judged = st.toggle(
+            t("compare.many_judged"), value=True, key="compare_many_judged", help=t("compare.many_judged_help"), persist_state="session"
+        )
     indices = _indices(pair, answered, group, int(count))
     if len(indices) < LEAST:
         st.info(t("compare.many_few", n=len(indices)), icon=":material/info:")

@@ -115,4 +115,6 @@ def _setting(name: str) -> str:
 def _value(value: object) -> str:
     if value is None or value == "":
         return "–"
+    if isinstance(value, bool):
+        return t("form.true" if value else "form.false")
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"

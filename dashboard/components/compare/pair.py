@@ -11,7 +11,7 @@ from dashboard.components.run_picker import run_picker
 from dashboard.i18n import error_text, t
 from dashboard.loading import checkpoint_images, file_state, images_beside, images_for
 from dashboard.state import ImageChoice, select
-from resnet_core.data import DataSpec, Split, display_name
+from resnet_core.data import DataSpec, Split, display_name, splits_of
 from resnet_core.errors import UserError
 from resnet_core.runs import Checkpoint
 
@@ -91,7 +91,7 @@ def _image(checkpoint: Checkpoint) -> ImageChoice:
     except UserError as other:
         error, choice = other, ImageChoice(dataset=own, split="test", index=0)
         _require_classes(checkpoint, choice)
-    options = [f"{own}:{split}" for split in SPLITS]
+    options = [f"{own}:{split}" for split in SPLITS if split in splits_of(own)]
     chosen = f"{choice.dataset}:{choice.split}"
     if chosen not in options:
         options.insert(0, chosen)

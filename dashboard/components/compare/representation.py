@@ -123,6 +123,7 @@ def _features(pair: Pair, answered: Answered) -> None:
             default=METHODS[0],
             required=True,
             key="compare_projection",
+            persist_state="session",
             help=t("compare.features_help"),
         )
     features = _features_of(pair.states, pair.data, pair)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from torch import nn
 
 from dashboard.components.background_job import Progress, Work, background_job
 from dashboard.components.formats import percent
@@ -98,17 +99,25 @@ def _judges(networks: Mapping[str, str]) -> dict[str, Checkpoint]:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _answers(state: tuple[str, float], names: tuple[str, ...], _checkpoint: Checkpoint, _found: Sequence[Sketch]) -> NDArray[np.int64]:
-    """(sketches,): the class that this network gives each."""
+    """(sketches,): the class that this network gives each. A new one does not have all others judged again."""
     model = own_model(_checkpoint)
-    images = prepared_sketches(tuple(_found)).images[:, 0].numpy()
-    return np.array([int(ask(_checkpoint, model, image).probabilities.argmax()) for image in images])
+    return np.array([_answer(state, str(sketch.path), _checkpoint, model, sketch) for sketch in _found])
+
+
+@st.cache_data(max_entries=4096, show_spinner=False)
+def _answer(state: tuple[str, float], path: str, _checkpoint: Checkpoint, _model: nn.Module, _sketch: Sketch) -> int:
+    return int(ask(_checkpoint, _model, _small(path, _sketch)).probabilities.argmax())
 
 
 def _show_gallery(found: Sequence[Sketch], answers: Mapping[str, NDArray[np.int64]]) -> Sketch | None:
     """The newest ones; the one that was clicked."""
     picked = st.session_state.get("sketch_picked")
     pictures = [
-        Picture(value=place, title=_title(sketch, {label: int(said[place]) for label, said in answers.items()}), pixels=_small(sketch))
+        Picture(
+            value=place,
+            title=_title(sketch, {label: int(said[place]) for label, said in answers.items()}),
+            pixels=_small(str(sketch.path), sketch),
+        )
         for place, sketch in enumerate(found[:MOST_SHOWN])
     ]
     names = [sketch.name for sketch in found]
@@ -133,8 +142,10 @@ def _title(sketch: Sketch, said: Mapping[str, int]) -> str:
     return t("sketch.comma").join([meant, *wrong]) if wrong else f"{meant}{t('sketch.comma')}{t('sketch.mine_right')}" if said else meant
 
 
-def _small(sketch: Sketch) -> Pixels:
-    return prepared_sketches((sketch,)).images[0, 0].numpy()
+@st.cache_data(max_entries=1024, show_spinner=False)
+def _small(path: str, _sketch: Sketch) -> Pixels:
+    """As networks get it; every stroke draws the gallery again."""
+    return prepared_sketches((_sketch,)).images[0, 0].numpy()
 
 
 def _show_scores(found: Sequence[Sketch], judges: Mapping[str, Checkpoint], answers: Mapping[str, NDArray[np.int64]]) -> None:

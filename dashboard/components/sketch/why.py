@@ -250,7 +250,7 @@ def _pick_methods(checkpoint: Checkpoint) -> list[str]:
     chosen = st.multiselect(
         t("compare.methods"), sound, default=[name for name in FIRST_METHODS if name in sound],
         format_func=lambda name: METHODS[name].title, max_selections=MOST_METHODS, key="sketch_methods",
-        help=t("compare.methods_help", most=MOST_METHODS),
+        help=t("compare.methods_help", most=MOST_METHODS), persist_state="session",
     )  # fmt: skip
     return [name for name in METHODS if name in chosen]
 
