@@ -81,7 +81,6 @@ MESSAGES: dict[str, str] = {
     "weights_unsafe": "{path} was not opened: it is a pickle that would run code ({reason}); save its state_dict alone, as .safetensors or with torch.save.",
     "weights_unknown": "{path} holds no state_dict ({reason}); save model.state_dict().",
     "weights_do_not_fit": "The weights of {source} do not fit {model}; closest mismatches (file -> network): {mismatches}; choose the network that they belong to.",
-    "nothing_to_find": "No learning rate could be suggested: {reason}; try another range.",
     "extra_missing": "This needs {name}, which is not installed; install it with '{command}'.",
     "export_failed": "The run could not be written to {target} ({reason}); check the place and try again.",
     "team_broken": "Another process of this training ended ({reason}); resume it to go on from the last saved state.",

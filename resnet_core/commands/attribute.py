@@ -111,7 +111,7 @@ def target_of(text: str, spec: "DataSpec", chosen: "Split") -> int | None:
 
 
 def class_of(text: str, spec: "DataSpec") -> int:
-    if text.lstrip("-").isdigit():
+    if text.removeprefix("-").isdecimal():
         return int(text)
     if text not in spec.classes:
         raise UserError("unknown_name", what="class", value=text, hint=nearest(text, spec.classes))

@@ -15,7 +15,7 @@ MORE = ("precision", "memory_format", "tflops", "share_of_limit", "best_accuracy
 def bench(
     name: str = typer.Argument(metavar="NAME", help="inspect, split, attribute, training, probes or time-to-accuracy"),
     rounds: int | None = typer.Option(None, min=1, help="times that each of the two is measured, in turn (5)"),
-    model: str | None = typer.Option(None, help="training, probes, time-to-accuracy: the network (resnet20)"),
+    model: str | None = typer.Option(None, help="attribute, training, probes, time-to-accuracy: the network (resnet20)"),
     dataset: str | None = typer.Option(None, help="training, probes, time-to-accuracy: the data set (mnist)"),
     budget: float | None = typer.Option(None, min=1, help="time-to-accuracy: seconds that each side gets (600)"),
     goal: float | None = typer.Option(None, min=0.0, max=1.0, help="time-to-accuracy: accuracy on the test split (0.994)"),

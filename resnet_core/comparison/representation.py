@@ -30,16 +30,15 @@ Progress = Callable[[int, int], None]
 
 def feature_places(model: nn.Module) -> dict[str, nn.Module]:
     """Blocks in the order of the forward pass; of a network without blocks its top-level modules, a `Sequential` counted by its parts
-    when it is one of at most three."""
+    when it is one of at most three, a `ModuleList`, which never runs itself, always."""
     blocks: dict[str, nn.Module] = {place.name: place.module for place in block_places(model)}
     if blocks:
         return blocks
     children = dict(model.named_children())
-    if len(children) > 3:
-        return children
+    opened = (nn.ModuleList,) if len(children) > 3 else (nn.ModuleList, nn.Sequential)
     found: dict[str, nn.Module] = {}
     for name, child in children.items():
-        parts = {f"{name}.{part}": module for part, module in child.named_children()} if isinstance(child, nn.Sequential) else {}
+        parts = {f"{name}.{part}": module for part, module in child.named_children()} if isinstance(child, opened) else {}
         found |= parts or {name: child}
     return found
 

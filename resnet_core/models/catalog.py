@@ -183,7 +183,6 @@ def build_model(config: ModelConfig, spec: DataSpec, *, seed: int | None = 0, de
         if seed is not None:
             torch.manual_seed(seed)
         model = entry.build(config, spec)
-    model.gradcam_layers = entry.capabilities(config, spec).gradcam_layers  # type: ignore[assignment]  # so that a network can be asked itself
     if seed is not None and entry.he:
         initialize(model, seed, init=config.init, zero_init_residual=config.zero_init_residual)
     model.network_name, model.gradcam_layers = config.model, capabilities_of(config, spec).gradcam_layers  # type: ignore[assignment]

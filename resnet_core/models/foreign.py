@@ -140,7 +140,13 @@ def _fitted(name: str, own: Tensor, other: Tensor, *, first: str, head: str, ave
     part = name.rpartition(".")[0]
     if part == first and own.ndim == other.ndim == 4 and average and own.shape[2:] == other.shape[2:] and len(own) == len(other):
         return averaged_channels(other, own.shape[1]), "averaged"
-    if GRID.fullmatch(name) and own.ndim == 3 and own.shape[2:] == other.shape[2:]:
+    if (
+        GRID.fullmatch(name)
+        and own.ndim == 3
+        and own.shape[::2] == other.shape[::2]
+        and _is_square(own.shape[1])
+        and _is_square(other.shape[1])
+    ):
         return resampled_positions(other, own.shape[1]), "resampled"
     if part == first and len(own) == len(other):
         return own, "fresh"
@@ -159,6 +165,11 @@ def resampled_positions(positions: Tensor, count: int) -> Tensor:
     maps = grid.transpose(1, 2).reshape(1, -1, sides[0], sides[0])  # (1, width, n, n)
     maps = functional.interpolate(maps.float(), size=(sides[1], sides[1]), mode="bicubic", align_corners=False)
     return torch.cat([token, maps.flatten(2).transpose(1, 2).to(positions.dtype)], dim=1)
+
+
+def _is_square(count: int) -> bool:
+    """Whether so many positions are a class token and a square grid."""
+    return count > 1 and math.isqrt(count - 1) ** 2 == count - 1
 
 
 def _first_convolution(model: nn.Module) -> str:

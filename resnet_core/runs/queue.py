@@ -16,7 +16,7 @@ from resnet_core.runs.files import is_file
 from resnet_core.runs.opening import find_checkpoint
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
-from resnet_core.training.team import asked_processes, require_shares
+from resnet_core.training.team import asked_processes, outside, require_shares
 
 PROJECT = Path(__file__).parents[2]
 LOG = "log.txt"
@@ -91,7 +91,12 @@ def training_command(run: Run, *more: str) -> list[str]:
 
 def training_environment(store: Store, run: Run) -> dict[str, str]:
     """Where runs and data lie; the cores are shared out, since torchrun would give each process one."""
-    environment = {**os.environ, "RESNET_RUNS": str(store.root), "RESNET_DATA": str(data_root().absolute()), "PYTHONUNBUFFERED": "1"}
+    environment = {
+        **outside(os.environ),
+        "RESNET_RUNS": str(store.root),
+        "RESNET_DATA": str(data_root().absolute()),
+        "PYTHONUNBUFFERED": "1",
+    }
     if run.config.train.processes > 1:
         environment.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // run.config.train.processes, 1)))
     return environment

@@ -360,7 +360,7 @@ class Training:
             try:
                 indices = torch.arange(min(size, len(self.train_split)))
                 self._update(indices.to(self.device), self.train_split.images[indices.to(self.device)])
-            except torch.OutOfMemoryError:
+            except RuntimeError:  # out of memory too, or what cuBLAS and cuDNN say when they find no room
                 continue
             break
         return max(size, 1)

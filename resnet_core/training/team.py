@@ -6,7 +6,7 @@ one never makes a GPU wait, and a process that dies is noticed at once.
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +21,11 @@ from resnet_core.errors import UserError
 
 PATIENCE = timedelta(days=30)  # a paused training, or one that waits for its turn, says nothing for long
 TROUBLE = "trouble"  # under this key lies why a process gave up
+# What torchrun tells every process in its environment, beside names that begin with TORCHELASTIC_.
+TOLD = (
+    "RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE", "ROLE_RANK", "ROLE_WORLD_SIZE", "ROLE_NAME",
+    "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS",
+)  # fmt: skip
 LINES = ("gloo", "nccl", "connection", "socket")  # words of errors between processes
 
 
@@ -104,6 +109,13 @@ ALONE = Team()
 def asked_processes() -> int:
     """How many processes torchrun started; 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def outside(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment for what a member starts that is no member: without its place in the team, and with all cores again."""
+    if asked_processes() == 1:
+        return dict(environment)
+    return {name: value for name, value in environment.items() if name not in TOLD and not name.startswith("TORCHELASTIC_")}
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from resnet_core.errors import UserError
-from resnet_core.training.team import ALONE, Team
+from resnet_core.training.team import ALONE, Team, outside
 
 ROOT = Path(__file__).parents[3]
 MEMBER = Path(__file__).with_name("team_member.py")
@@ -150,3 +150,20 @@ def test_shares_are_the_whole_and_their_weights_add_up(size: int, count: int) ->
 def test_a_batch_too_small_to_share_is_refused(member: ModuleType) -> None:
     with pytest.raises(UserError, match=r"batch_size must be at least 32 \(2 for each of 16 processes\), got 26"):
         member.train({}, Team(rank=0, size=16))
+
+
+def test_what_a_member_starts_is_no_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run of the queue would wait for the others of a team that has ended."""
+    place = {
+        "WORLD_SIZE": "2",
+        "RANK": "0",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_PORT": "29500",
+        "TORCHELASTIC_RUN_ID": "none",
+        "OMP_NUM_THREADS": "1",
+    }
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    alone = {"PATH": "/bin", "OMP_NUM_THREADS": "1"}
+    assert outside(alone) == alone
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert outside({"PATH": "/bin", **place}) == {"PATH": "/bin"}
