@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnet_core.attribution.computing import (
     BUDGET,
@@ -33,10 +34,11 @@ from resnet_core.attribution.traits import Traits
 from resnet_core.config import Config
 from resnet_core.data.spec import DataSpec
 from resnet_core.inspection.settling import settle_norms
-from resnet_core.models.initialization import initialize
+from resnet_core.models.initialization import initialize, stream
 
 SAME = 0.7  # rank correlation with the map of the whole network, from which on it counts as the same
 OTHER = 0.4  # up to which it counts as another one
+RULED = (nn.Conv2d, nn.Linear, _BatchNorm, nn.GroupNorm)  # layers that `initialize` draws
 SHIFT = 1_000_003  # between the seed of a request and that of the new weights, which must not be those the network started from
 
 VERDICTS: dict[str, str] = {
@@ -111,8 +113,7 @@ def check_randomised(
         return _maps(network, chosen, options, inputs, pixels, targets, others, seed)
 
     steps: list[SanityStep] = []
-    fresh = copy.deepcopy(own).cpu()  # where weights are drawn, the same on every device
-    initialize(fresh, seed + SHIFT)
+    fresh = redrawn(own, seed + SHIFT)
     with counting(own, progress, cost.forward * len(inputs)):
         before = maps()
         for number, part in enumerate(names, start=1):
@@ -120,6 +121,24 @@ def check_randomised(
             settle_norms(own, settling, within=[own.get_submodule(done) for done in names[:number]])
             steps.append(_step(part, before, maps()))
     return SanityCheck(maps=before, steps=tuple(steps), verdict=_verdict(before, steps))
+
+
+@torch.no_grad()
+def redrawn(model: nn.Module, seed: int) -> nn.Module:
+    """A copy with new weights, drawn on the CPU so that they are the same on every device.
+
+    Parameters for which no layer has a rule (the projections inside of torch's attention, positions) have their values shuffled.
+    """
+    fresh = copy.deepcopy(model).cpu()
+    initialize(fresh, seed)
+    for name, module in fresh.named_modules():
+        if isinstance(module, nn.LayerNorm):
+            module.reset_parameters()
+        elif not isinstance(module, RULED):
+            for own, parameter in module.named_parameters(recurse=False):
+                order = torch.randperm(parameter.numel(), generator=stream(seed, f"{name}.{own}"))
+                parameter.copy_(parameter.flatten()[order].view_as(parameter))
+    return fresh
 
 
 def parts_of(model: nn.Module) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from resnet_core.attribution import (
     traits_of,
 )
 from resnet_core.attribution.quality import edge_map
+from resnet_core.attribution.sanity import redrawn
 from resnet_core.config import ModelConfig
 from resnet_core.data.spec import normalize
 from resnet_core.inspection import settle_norms
@@ -248,3 +249,14 @@ def test_an_empty_map_has_nothing_to_compare(pixels: Tensor) -> None:
 def test_parts_of_foreign_networks_are_their_children() -> None:
     model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2, 2))
     assert parts_of(model) == ("3", "0")
+
+
+def test_nothing_learned_is_left_in_a_transformer() -> None:
+    """Its attention keeps projections in bare parameters, which no layer's rule draws."""
+    model = build_model(ModelConfig(model="vit_b_16", width=0.125), SPEC)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    after = dict(redrawn(model, 5).named_parameters())
+    same = {name for name, parameter in before.items() if torch.equal(parameter, after[name])}
+    assert all(name.endswith("bias") or parameter.unique().numel() == 1 for name, parameter in before.items() if name in same)
+    assert not any(name.endswith(("in_proj_weight", "pos_embedding", "fc.weight")) for name in same)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in model.named_parameters())
