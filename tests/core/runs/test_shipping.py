@@ -71,6 +71,8 @@ def test_a_shipped_run_brings_its_history_and_recipe_and_no_path_of_the_machine(
 
 
 @pytest.mark.parametrize("name", shipped_names())
-def test_every_shipped_checkpoint_has_its_recipe(name: str) -> None:
+def test_every_shipped_checkpoint_has_its_recipe_and_its_row(name: str) -> None:
     found = find_checkpoint(name)
+    table = (found.path.parent / "README.md").read_text(encoding="utf-8")
+    assert f"| [{name}]({name}.md) | {found.model_name} | {found.config.data.dataset} | {found.metrics['test_accuracy']:.2%} |" in table
     assert RunConfig.from_flat(read_recipe(found.path.parent / "recipes" / f"{name}.toml")) == found.config
