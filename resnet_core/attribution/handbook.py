@@ -32,7 +32,7 @@ What speaks for a class in an image, and whether a map is worth anything. This p
 
     python -m resnet_core attribute resnet20-mnist --method integrated_gradients --index 3 --score --check --to map.png
 
-- A map is about the network's **normalised** input and the class's **logit**, in eval mode. Red speaks for the class, blue against it.
+- A map is about the network's **normalised** input and the class's **logit**, in eval mode. Green speaks for the class, violet against it.
 - **Baselines** and noise are defined on pixels from 0 to 1, and normalised afterwards.
 - The network is copied before it is asked (weights are shared), so it is left as found whatever happens.
 - The same request gives the same map: what a method draws comes from its seed, image by image.

@@ -6,6 +6,7 @@ B's maps stands beside that of the maps of A and of A trained from another seed,
 
 import csv
 import io
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -86,6 +87,7 @@ class Influence:
 
 VERDICTS: dict[str, str] = {
     "no_second_seed": "There is no second training of the first network, so nothing says how much two trainings differ anyway.",
+    "no_maps": "A map is the same number everywhere in every image, so there is nothing to compare; choose another method.",
     "changes": "The two networks look at different places: their maps differ more than those of two trainings of the first.",
     "same": "The maps of the two networks differ no more than those of two trainings of the first.",
     "unclear": "Order and strongest pixels disagree on whether the maps differ more than those of two trainings of the first.",
@@ -188,12 +190,16 @@ def influence(a: Cohort, b: Cohort, second: Cohort | None = None, *, seed: int =
     own_rank, own_top = _alike(a, second)
     rank_gap, top_gap = bootstrap_interval(own_rank - rank, seed=seed), bootstrap_interval(own_top - top, seed=seed)
     more = [gap.low > 0 for gap in (rank_gap, top_gap)]
+    if math.isnan(rank_gap.value) or math.isnan(top_gap.value):
+        verdict = "no_maps"
+    else:
+        verdict = "changes" if all(more) else "unclear" if any(more) else "same"
     return Influence(
         networks=networks,
         seeds=Agreement(rank=bootstrap_interval(own_rank, seed=seed), top=bootstrap_interval(own_top, seed=seed)),
         rank_gap=rank_gap,
         top_gap=top_gap,
-        verdict="changes" if all(more) else "unclear" if any(more) else "same",
+        verdict=verdict,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageColor
 from PIL.PngImagePlugin import PngInfo
 
 from resnet_core.attribution.computing import Attribution
@@ -15,13 +15,8 @@ from resnet_core.attribution.ranking import places
 
 KINDS = (".npz", ".png")
 SIDE = 448  # px that the longer side of a picture has at least
-SCALE = (
-    (-1.0, (5, 48, 97)),
-    (-0.5, (67, 147, 195)),
-    (0.0, (247, 247, 247)),
-    (0.5, (214, 96, 77)),
-    (1.0, (103, 0, 31)),
-)  # ColorBrewer's RdBu
+DIVERGING = ((0.0, "#5B2185"), (0.2, "#8A55B0"), (0.4, "#C3A8D6"), (0.5, "#E6E6E8"), (0.6, "#A6D3AE"), (0.8, "#4C9F62"), (1.0, "#0F5F2E"))
+"""Places from 0 to 1, 0 of the map at 0.5: the colours of the maps on the pages."""
 
 
 def as_npz(attribution: Attribution, image: NDArray[np.uint8], about: Mapping[str, Any]) -> bytes:
@@ -34,11 +29,12 @@ def as_npz(attribution: Attribution, image: NDArray[np.uint8], about: Mapping[st
 
 
 def as_png(attribution: Attribution, about: Mapping[str, Any]) -> bytes:
-    """The sum over channels, blue against and red for the class, white at 0; the request stands in the text `Settings`."""
+    """The sum over channels, violet against and green for the class, grey at 0; the request stands in the text `Settings`."""
     values = places(attribution.map)
     limit = np.abs(values).max() or 1.0
-    ends = [place for place, _ in SCALE]
-    colours = [np.interp(values / limit, ends, [colour[channel] for _, colour in SCALE]) for channel in range(3)]
+    ends = [place for place, _ in DIVERGING]
+    stops = np.array([ImageColor.getrgb(colour)[:3] for _, colour in DIVERGING])
+    colours = [np.interp((values / limit + 1) / 2, ends, stops[:, channel]) for channel in range(3)]
     picture = Image.fromarray(np.stack(colours, axis=-1).round().astype(np.uint8))
     factor = max(1, -(-SIDE // max(picture.size)))
     text = PngInfo()

@@ -267,7 +267,11 @@ def test_a_real_sweep_is_heard_step_by_step_and_ends_with_its_process_when_nobod
     assert [process.poll() is not None for process in processes] == [True, True]
 
 
-def test_several_gpus_are_one_click(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_gpus_train_together_unless_told_otherwise(
+    open_page: OpenPage,
+    monkeypatch: pytest.MonkeyPatch,
+    started: list[list[RunConfig]],  # noqa: F811
+) -> None:
     """A machine with four GPUs, as far as the form can see."""
     form = "dashboard.components.training.form"
     for name, value in (("pick_device", torch.device("cuda")), ("device_memory", (1, 2)), ("device_name", "GPU"), ("candidates", [])):
@@ -275,5 +279,9 @@ def test_several_gpus_are_one_click(open_page: OpenPage, monkeypatch: pytest.Mon
     monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
     app = open_page("train")
     assert_healthy(app)
-    app.button(key="train_all_gpus").click().run()
-    assert app.number_input(key="train_processes").value == 4
+    assert app.toggle(key="train_all_gpus").value is True
+    app.button(key="train_start").click().run()
+    assert_healthy(app)
+    app.toggle(key="train_all_gpus").set_value(False).run()
+    app.button(key="train_start").click().run()
+    assert [{config.train.processes for config in configs} for configs in started] == [{4}, {1}]

@@ -55,13 +55,15 @@ def training_form() -> Wish:
     recipe_choice(dataset)
     values: dict[str, Any] = settings_form(SHOWN, "train", {}, columns=2)
     values["device"] = setting_widget("device", "train_device", options=("auto", *available_devices()))
-    _machine(values["device"])
+    devices = _machine(values["device"])
     with st.popover(t("train.more"), icon=":material/tune:", width="stretch"):
         for group, names in GROUPS.items():
             st.markdown(f"**{t(f'train.group_{group}')}**")
             if group == "transfer":
                 values["start_from"] = start_choice()
             values |= settings_form(names, "train", {}, columns=3)
+    if values["processes"] == 1:
+        values["processes"] = devices
     changes = st.container()  # below all widgets: they would move while they are used
     if not models:
         st.caption(t("train.no_network"))
@@ -90,18 +92,14 @@ def _config(values: Mapping[str, Any]) -> RunConfig:
     return replace(config, model=fitting(config.model))
 
 
-def _machine(choice: str) -> None:
-    """Which device that is here, how much of its memory is taken, and all of them at once where there are several."""
+def _machine(choice: str) -> int:
+    """Which device that is here and how much of its memory is taken; on how many at once to train, all of them unless told otherwise."""
     device = pick_device(choice)
     used, total = device_memory(device)
     st.caption(t("train.machine", device=device_name(device), used=used / GIGABYTE, total=total / GIGABYTE))
     count = torch.cuda.device_count() if device.type == "cuda" else 1
-    if count > 1:
-        st.button(t("train.all_gpus", count=count), key="train_all_gpus", icon=":material/memory:", on_click=_use_processes, args=(count,))
-
-
-def _use_processes(count: int) -> None:
-    st.session_state["train_processes"] = count
+    together = count > 1 and st.toggle(t("train.all_gpus", count=count), value=True, key="train_all_gpus", persist_state="session")
+    return count if together else 1
 
 
 def _dataset_choice() -> str:

@@ -79,6 +79,8 @@ def test_networks_differ_when_they_differ_more_than_seeds_do() -> None:
     assert influence(a, alike, second).verdict == "same"
     alone = influence(a, unlike)
     assert (alone.verdict, alone.seeds, alone.networks) == ("no_second_seed", None, changed.networks)
-    assert {"changes", "same", "unclear", "no_second_seed"} == set(INFLUENCE_VERDICTS)
+    blank = cohort(np.zeros_like(own))
+    assert influence(blank, blank, blank).verdict == "no_maps"
+    assert {"changes", "same", "unclear", "no_second_seed", "no_maps"} == set(INFLUENCE_VERDICTS)
     turned = influence(cohort(np.sign(own)), cohort(np.sign(own) * np.abs(own) ** 3), cohort(np.sign(own)))
     assert turned.verdict in ("changes", "unclear")
