@@ -162,6 +162,7 @@ def test_every_control_is_reached_with_the_keyboard(sketch: Page) -> None:
     sketch.keyboard.press("Enter")
     expect(sketch.locator(".st-key-sketch_image input")).to_be_visible()
     expect(answer(sketch)).to_have_text(re.compile("(Surely|Probably|Not sure)"))
+    expect(sketch.locator(".st-key-sketch_why_class input")).to_be_visible()
     sketch.locator(".st-key-sketch_image input").focus()
     reached = set()
     for _ in range(40):
