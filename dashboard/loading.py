@@ -58,6 +58,7 @@ def leave_cores_to_trainings() -> None:
 @contextmanager
 def idle_cores() -> Iterator[None]:
     """All cores for a measurement that somebody waits for, while nothing else on this machine wants them."""
+    leave_cores_to_trainings()
     few = torch.get_num_threads()
     if hasattr(os, "getloadavg") and os.getloadavg()[0] < IDLE_LOAD:
         torch.set_num_threads(os.cpu_count() or few)

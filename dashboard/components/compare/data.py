@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from dashboard.components.background_job import Progress, Work, finished_job
 from dashboard.components.compare.pair import Pair
-from dashboard.loading import file_state, own_model
+from dashboard.loading import file_state, idle_cores, own_model
 from dashboard.memory import tidied
 from resnet_core.comparison import Answers, Conditions, Cost, PairAnswers, answer, conditions, cost
 from resnet_core.data import Split, normalize, some_images
 from resnet_core.runs import Checkpoint
 
-AT_ONCE = 300  # images that both networks answer while the page waits: half a second; all of them cost a click
+AT_ONCE = 200  # images that both networks answer while the page waits: a third of a second; all of them cost a click
 State = tuple[str, float]
 
 
@@ -62,7 +62,8 @@ def whole_work(pair: Pair) -> Work:
 def _answered(states: tuple[State, State], data: tuple[str, str], count: int, _pair: Pair) -> Answered:
     available = len(_pair.images(0))
     indices = some_images(available, count, 0)
-    found = [_answer(checkpoint, _pair.images(place).take(indices)) for place, checkpoint in enumerate(_pair.checkpoints)]
+    with idle_cores():
+        found = [_answer(checkpoint, _pair.images(place).take(indices)) for place, checkpoint in enumerate(_pair.checkpoints)]
     return Answered(answers=PairAnswers(a=found[0], b=found[1]), indices=indices.numpy(), available=available)
 
 

@@ -15,7 +15,7 @@ from dashboard.components.background_job import Progress, Work
 from dashboard.components.compare.data import Answered, State
 from dashboard.components.compare.pair import Pair
 from dashboard.components.names import network_label
-from dashboard.loading import file_state, leave_cores_to_trainings, own_model
+from dashboard.loading import file_state, idle_cores, leave_cores_to_trainings, own_model
 from dashboard.measuring import pixels_of
 from dashboard.memory import tidied
 from resnet_core.attribution import METHODS, Attribution, Passes, Traits, attribute, cost_of, get_method, offered, traits_of
@@ -96,7 +96,8 @@ def map_of(pair: Pair, place: int, request: Request) -> Attribution:
 @st.cache_data(max_entries=96, show_spinner=False)
 @tidied
 def _map(state: State, cut: tuple[State, State], image: str, identity: str, place: int, _pair: Pair, _request: Request) -> Attribution:
-    return map_work(_pair, place, _request)(lambda done, total: None)
+    with idle_cores():
+        return map_work(_pair, place, _request)(lambda done, total: None)
 
 
 def map_work(pair: Pair, place: int, request: Request) -> Work:
