@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.bootstrap import bootstrap, guarded
-from dashboard.components.compare.attributions import attribution_view
+from dashboard.components.compare.attributions import attribution_view, keep_place_of_maps
 from dashboard.components.compare.data import answered
 from dashboard.components.compare.matrix import matrix_view
 from dashboard.components.compare.numbers import numbers_view
@@ -17,11 +17,14 @@ with guarded():
     if pair is not None:
         numbers = st.container()
         matrix, pictures = st.columns([1, 2], gap="medium")
+        with pictures:
+            place = keep_place_of_maps()
         with numbers, st.spinner(t("compare.answering")):
             found = answered(pair)
             numbers_view(pair, found)
         with matrix:
             matrix_view(pair, found)
+        place.empty()
         with pictures:
             shown = attribution_view(pair, found)
         compare_panels(pair, found, shown)

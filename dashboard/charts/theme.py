@@ -70,6 +70,12 @@ def settled(figure: go.Figure, *, height: int, top: int = 30, bottom: int = 10, 
     )
 
 
+def empty_figure(*, height: int) -> go.Figure:
+    """Keeps the place of a figure that is still being measured; meanwhile the browser loads what draws it."""
+    hidden = {"visible": False}
+    return settled(go.Figure(layout={"xaxis": hidden, "yaxis": hidden}), height=height)
+
+
 MORE_RESNET = (RESNET, "#1B4F8A", "#6FB1E0", "#0E7C86")
 MORE_PLAIN = (PLAIN, "#A3470F", "#F0A868", "#B5892B")
 

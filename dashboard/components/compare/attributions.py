@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.charts.attributions import MapCell, MapRow, attribution_grid
-from dashboard.charts.theme import PLOTLY_CONFIG, symmetric_limit
+from dashboard.charts.theme import PLOTLY_CONFIG, empty_figure, symmetric_limit
 from dashboard.components.background_job import background_job, finished_job
 from dashboard.components.compare.data import Answered, pair_probabilities
 from dashboard.components.compare.exports import as_npz, as_png
@@ -33,6 +34,7 @@ from resnet_core.config import Config
 from resnet_core.errors import UserError
 
 MOST_METHODS = 4
+PLACE = 420  # px
 AT_ONCE = 5.0  # seconds: a map that costs more waits for a click
 LABEL, SAID_A, SAID_B = "label", "a", "b"
 SIGNS = ("both", "positive", "negative")
@@ -57,6 +59,15 @@ class View:
         if self.sign == "positive":
             return values.clip(min=0)
         return values.clip(max=0) if self.sign == "negative" else values
+
+
+def keep_place_of_maps() -> DeltaGenerator:
+    """An empty figure where the maps will stand, when they are shown for the first time in a session; the caller empties it."""
+    place = st.empty()
+    if "compare_seen" not in st.session_state:
+        st.session_state["compare_seen"] = True
+        place.plotly_chart(empty_figure(height=PLACE), config=PLOTLY_CONFIG, key="compare_place")
+    return place
 
 
 def attribution_view(pair: Pair, answered: Answered) -> Shown:
