@@ -10,6 +10,7 @@ from dashboard.charts.diagram import DiagramWords, differing, overview, shape_te
 from dashboard.components.architectures.described import Subject, described, start
 from dashboard.components.architectures.drawing import show_drawing
 from dashboard.components.architectures.links import activations_link
+from dashboard.components.csv_button import csv_button
 from dashboard.components.names import network_label
 from dashboard.i18n import error_text, t
 from dashboard.state import select, selection
@@ -146,16 +147,7 @@ def _chosen(found: ModelDescription, name: str) -> Block:
 def _open_block(found: ModelDescription, block: Block, *, key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.markdown(f"**{block_title(found, block)}** · {_kind(block)}", width="stretch")
-        st.download_button(
-            "",
-            data=lambda: _csv(found),
-            file_name=f"{found.model}-layers.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            help=t("architectures.download_layers"),
-            key=f"{key}_csv",
-            on_click="ignore",
-        )
+        csv_button(lambda: _csv(found), f"{found.model}-layers.csv", help=t("architectures.download_layers"), key=f"{key}_csv")
     drawing = opened(block, found.layers, words())
     show_drawing(drawing, key=key, alt=t("architectures.alt_block", block=block.name), file=f"{found.model}-{block.name}", room=BLOCK_ROOM)
     st.caption(t(f"architectures.shortcut_{block.shortcut or 'none'}") if _is_stage(found, block) else t("architectures.layers_read"))

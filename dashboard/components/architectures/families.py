@@ -5,6 +5,7 @@ import streamlit as st
 
 from dashboard.charts.network_sizes import SizeRow, SizeWords, depth_chart, linear_chart
 from dashboard.components.architectures.described import Subject
+from dashboard.components.csv_button import csv_button
 from dashboard.components.names import family_label, network_label
 from dashboard.i18n import t
 from resnet_core.models import ModelDescription, get_entry
@@ -29,15 +30,11 @@ def families_view(subject: Subject, drawn: ModelDescription) -> None:
     with right:
         st.altair_chart(linear_chart(rows, words), key="families_linear", alt=t("architectures.families_linear_alt"))
     with st.container(horizontal=True, wrap=False, gap="small"):
-        st.download_button(
-            "",
-            data=lambda: pd.DataFrame([vars(row) for row in rows]).to_csv(index=False).encode(),
-            file_name="networks.csv",
-            mime="text/csv",
-            icon=":material/download:",
+        csv_button(
+            lambda: pd.DataFrame([vars(row) for row in rows]).to_csv(index=False).encode(),
+            "networks.csv",
             help=t("architectures.download_families"),
             key="families_csv",
-            on_click="ignore",
         )
         vgg = next(row for row in rows if row.name == network_label("vgg16"))
         st.caption(t("architectures.families_read", share=f"{100 * vgg.linear_share:.0f}%"))

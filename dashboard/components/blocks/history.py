@@ -9,6 +9,7 @@ import streamlit as st
 from dashboard.bootstrap import guarded
 from dashboard.charts.block_history import CELL, MOST_COLUMNS, history_cells, history_heatmap
 from dashboard.components.blocks.strip import MEASURES
+from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, checkpoint_label, network_label, short_block
 from dashboard.components.runs.words import status_badge
@@ -112,15 +113,8 @@ def _controls(run: Run, records: Records) -> str:
         measure = st.segmented_control(
             t("history.measure"), options, format_func=lambda option: t(MEASURES[option].title), required=True, key=CHOSEN
         )
-        st.download_button(
-            "",
-            data=lambda: _csv(read_blocks(store(), run.run)),
-            file_name=f"{run.run}-blocks.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            help=t("history.download"),
-            key="block_history_csv",
-            on_click="ignore",
+        csv_button(
+            lambda: _csv(read_blocks(store(), run.run)), f"{run.run}-blocks.csv", help=t("history.download"), key="block_history_csv"
         )
         status_badge(run)
     return str(measure)

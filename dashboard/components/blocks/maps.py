@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
+from dashboard.components.csv_button import csv_button
 from dashboard.components.linked_maps import MapPanel, Reading, linked_maps, sheet_columns, tiled
 from dashboard.components.names import block_label
 from dashboard.i18n import t
@@ -51,15 +52,8 @@ def residual_view(checkpoint: Checkpoint, image: ShownImage, block: str) -> Bloc
     def picture() -> None:  # another channel draws this alone again
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
             view = _view_picker(maps)
-            st.download_button(
-                "",
-                data=lambda: _csv(maps),
-                file_name=f"{_file_stem(checkpoint, image, block)}.csv",
-                mime="text/csv",
-                icon=":material/download:",
-                help=t("blocks.download_maps"),
-                key="residual_maps_csv",
-                on_click="ignore",
+            csv_button(
+                lambda: _csv(maps), f"{_file_stem(checkpoint, image, block)}.csv", help=t("blocks.download_maps"), key="residual_maps_csv"
             )
         with st.container(key="residual_maps"):
             _draw(maps, view, key="residual_maps_chart", height=HEIGHT, file=f"{_file_stem(checkpoint, image, block)}.png")

@@ -12,6 +12,7 @@ import streamlit as st
 from dashboard.charts.strip import StripBlock, StripRow, block_strip
 from dashboard.charts.theme import PLOTLY_CONFIG, network_style
 from dashboard.components.block_picker import select_clicked_block
+from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import duration
 from dashboard.components.image_picker import SPLITS
 from dashboard.components.names import block_label, network_label
@@ -84,16 +85,7 @@ def strip_view(checkpoint: Checkpoint, dataset: str, block: str) -> None:
             twin=_statistics(twin, dataset, sample) if twin is not None else (),
         )
     with download:
-        st.download_button(
-            "",
-            data=lambda: _csv(measured),
-            file_name=f"{checkpoint.name}-blocks.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            help=t("blocks.download_strip"),
-            key="block_strip_csv",
-            on_click="ignore",
-        )
+        csv_button(lambda: _csv(measured), f"{checkpoint.name}-blocks.csv", help=t("blocks.download_strip"), key="block_strip_csv")
     figure = block_strip(
         [
             StripBlock(name=b.name, stage=b.stage, label=block_label(b.name), stage_label=t("blocks.stage", stage=b.stage))

@@ -7,6 +7,7 @@ from dashboard.charts.answers import ClassBars, ReliabilityLine, class_bars, rel
 from dashboard.components.compare.attributions import Shown
 from dashboard.components.compare.data import Answered
 from dashboard.components.compare.pair import Pair
+from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import percent
 from dashboard.i18n import t
 from resnet_core.comparison import Answers
@@ -35,15 +36,11 @@ def calibration_view(pair: Pair, answered: Answered, shown: Shown) -> None:
         )
         st.altair_chart(chart, key="compare_classes", width="stretch", alt=t("compare.classes_alt"))
         with st.container(horizontal=True, wrap=False, gap="small"):
-            st.download_button(
-                "",
-                data=lambda: _csv(pair, answered),
-                file_name=f"{pair.a.name}-{pair.b.name}-answers.csv",
-                mime="text/csv",
-                icon=":material/download:",
+            csv_button(
+                lambda: _csv(pair, answered),
+                f"{pair.a.name}-{pair.b.name}-answers.csv",
                 help=t("compare.download_answers"),
                 key="compare_answers_csv",
-                on_click="ignore",
             )
             st.caption(t("compare.classes_read", n=f"{len(answered.indices):,}"))
 

@@ -14,6 +14,7 @@ from dashboard.components.background_job import Progress, Work, background_job
 from dashboard.components.compare.attributions import Shown
 from dashboard.components.compare.data import AT_ONCE, Answered, State
 from dashboard.components.compare.pair import Pair
+from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import number, percent
 from dashboard.components.names import short_block
 from dashboard.i18n import t
@@ -66,15 +67,11 @@ def _cka(pair: Pair, answered: Answered) -> None:
     )
     st.altair_chart(chart, key="compare_cka_chart", width="stretch", alt=t("compare.cka_alt"))
     with st.container(horizontal=True, wrap=False, gap="small"):
-        st.download_button(
-            "",
-            data=lambda: pd.DataFrame(found.values, index=list(found.a), columns=list(found.b)).to_csv().encode(),
-            file_name=f"cka-{pair.a.name}-{pair.b.name}.csv",
-            mime="text/csv",
-            icon=":material/download:",
+        csv_button(
+            lambda: pd.DataFrame(found.values, index=list(found.a), columns=list(found.b)).to_csv().encode(),
+            f"cka-{pair.a.name}-{pair.b.name}.csv",
             help=t("compare.cka_download"),
             key="compare_cka_csv",
-            on_click="ignore",
         )
         st.caption(_cka_sentence(found))
 

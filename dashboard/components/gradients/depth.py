@@ -11,6 +11,7 @@ import streamlit as st
 from dashboard.charts.gradient_depth import Band, depth_norms_chart, ratio_chart
 from dashboard.charts.theme import network_style
 from dashboard.components.background_job import Progress, Work, background_job, finished_job
+from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import duration
 from dashboard.components.gradients.words import evidence, threshold_text, verdict_badge
 from dashboard.components.names import network_label
@@ -174,16 +175,7 @@ def _show(found: Sequence[UntrainedGradients], depth: int) -> None:
         with place, st.container(border=True, gap="xsmall"):
             _words(family, depth, [one for one in found if (one.family, one.depth) == (family, depth)])
     with st.container(horizontal=True, wrap=False, gap="small"):
-        st.download_button(
-            "",
-            data=lambda: _csv(found),
-            file_name=f"untrained-gradients-{depth}.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            help=t("gradients.download_depth"),
-            key="depth_csv",
-            on_click="ignore",
-        )
+        csv_button(lambda: _csv(found), f"untrained-gradients-{depth}.csv", help=t("gradients.download_depth"), key="depth_csv")
         st.caption(t("gradients.depth_read", seeds=len(SEEDS), count=COUNT))
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from dashboard.bootstrap import guarded
 from dashboard.charts.gradient_history import binned_norms, common_limits, norm_heatmap, recorded_norms
+from dashboard.components.csv_button import csv_button
 from dashboard.components.names import network_label, short_block
 from dashboard.components.runs.words import status_badge
 from dashboard.components.training.data import steps_of
@@ -39,15 +40,11 @@ def history_view(checkpoint: Checkpoint) -> None:
     st.session_state[f"{CHOSEN}_of"] = own
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         name = st.selectbox(t("gradients.history_run"), list(runs), format_func=lambda key: _title(runs[key]), key=CHOSEN, width=420)
-        st.download_button(
-            "",
-            data=lambda: _csv(store().pair_of(store().run(name))),
-            file_name=f"{name}-gradients.csv",
-            mime="text/csv",
-            icon=":material/download:",
+        csv_button(
+            lambda: _csv(store().pair_of(store().run(name))),
+            f"{name}-gradients.csv",
             help=t("gradients.download_history"),
             key="gradient_history_csv",
-            on_click="ignore",
         )
     by_layer = ROWS[1] == st.segmented_control(
         t("gradients.history_rows"),

@@ -9,6 +9,7 @@ from dashboard.charts.gradient_norms import NormLine, NormRow, layer_places, nor
 from dashboard.charts.strip import StripBlock
 from dashboard.charts.theme import PLOTLY_CONFIG, network_style
 from dashboard.components.block_picker import select_clicked_block
+from dashboard.components.csv_button import csv_button
 from dashboard.components.gradients.data import Batch, Measurement, Member, before_training, measure, twin_of
 from dashboard.components.gradients.words import show_verdict
 from dashboard.components.image_picker import SPLITS
@@ -77,16 +78,7 @@ def _controls(checkpoint: Checkpoint, measured: Sequence[Measurement]) -> str:
             key="gradient_weights",
             help=t("gradients.weights_help"),
         )
-        st.download_button(
-            "",
-            data=lambda: _csv(measured),
-            file_name=f"{checkpoint.name}-gradients.csv",
-            mime="text/csv",
-            icon=":material/download:",
-            help=t("gradients.download"),
-            key="gradient_norms_csv",
-            on_click="ignore",
-        )
+        csv_button(lambda: _csv(measured), f"{checkpoint.name}-gradients.csv", help=t("gradients.download"), key="gradient_norms_csv")
     return str(shown)
 
 

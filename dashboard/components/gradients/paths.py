@@ -11,6 +11,7 @@ from torch import nn
 from dashboard.charts.paths import PathBar, PathWords, path_figure
 from dashboard.charts.theme import PLOTLY_CONFIG, network_style
 from dashboard.components.background_job import Progress, Work, background_job, finished_job
+from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import duration
 from dashboard.components.names import network_label
 from dashboard.i18n import error_text, t
@@ -64,15 +65,11 @@ def paths_view(checkpoint: Checkpoint) -> None:
     if report is None:
         return
     with download:
-        st.download_button(
-            "",
-            data=lambda: pd.DataFrame([asdict(line) for line in report.lengths]).to_csv(index=False).encode(),
-            file_name=f"{checkpoint.name}-paths-{study.which}.csv",
-            mime="text/csv",
-            icon=":material/download:",
+        csv_button(
+            lambda: pd.DataFrame([asdict(line) for line in report.lengths]).to_csv(index=False).encode(),
+            f"{checkpoint.name}-paths-{study.which}.csv",
             help=t("paths.download"),
             key="paths_csv",
-            on_click="ignore",
         )
     _show(report, _model_name(checkpoint, study.which))
 

@@ -5,6 +5,7 @@ import streamlit as st
 
 from dashboard.charts.shatter import CorrelationLine, correlation_chart, trace_chart
 from dashboard.charts.theme import REFERENCE, NetworkStyle, network_style
+from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import percent
 from dashboard.components.gradients.data import Member, before_training, twin_of
 from dashboard.components.names import network_label
@@ -224,13 +225,4 @@ def _correlation(lines: list[CorrelationLine], *, key: str) -> None:
 
 
 def _download(table: pd.DataFrame, name: str, key: str) -> None:
-    st.download_button(
-        "",
-        data=lambda: table.to_csv(index=False).encode(),
-        file_name=name,
-        mime="text/csv",
-        icon=":material/download:",
-        help=t("shatter.download"),
-        key=key,
-        on_click="ignore",
-    )
+    csv_button(lambda: table.to_csv(index=False).encode(), name, help=t("shatter.download"), key=key)

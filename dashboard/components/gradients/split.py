@@ -10,6 +10,7 @@ from dashboard.charts.gradient_norms import Flow, SplitLabels, flow_figure, spli
 from dashboard.charts.strip import StripRow, block_strip
 from dashboard.charts.theme import PLOTLY_CONFIG, network_style
 from dashboard.components.block_picker import select_clicked_block
+from dashboard.components.csv_button import csv_button
 from dashboard.components.gradients.data import Batch, Measurement, before_training, gradients_of
 from dashboard.components.gradients.norms import strip_blocks
 from dashboard.components.names import block_label, network_label
@@ -118,15 +119,11 @@ def _words(report: GradientReport) -> None:
 
 
 def _download(one: Measurement) -> None:
-    st.download_button(
-        "",
-        data=lambda: _csv(one.report.blocks),
-        file_name=f"{one.member.checkpoint.name}-{one.member.model_name}-split.csv",
-        mime="text/csv",
-        icon=":material/download:",
+    csv_button(
+        lambda: _csv(one.report.blocks),
+        f"{one.member.checkpoint.name}-{one.member.model_name}-split.csv",
         help=t("gradients.download_split"),
         key="gradient_split_csv",
-        on_click="ignore",
     )
 
 
