@@ -37,7 +37,7 @@ def evaluate(
 ) -> None:
     """Accuracy, loss, accuracy per class, the confusion matrix (rows are labels) and how far confidence is off, in float32."""
     from resnet_core.calibration import judge_confidence
-    from resnet_core.data import load_split
+    from resnet_core.data import load_spec, load_split
     from resnet_core.runs import find_checkpoint, load_model, require_channels
     from resnet_core.training import pick_device
 
@@ -47,7 +47,8 @@ def evaluate(
     asked = next((name for name, value in strokes.items() if value is not None), None)
     if asked is not None and not config.dataset.startswith("pen-strokes:"):
         raise UserError("strokes_only", field=f"--{asked}", dataset=config.dataset)
-    spec, images = load_split(config, split)
+    drawn_below = asked is not None and split == "test"  # as asked: the file's own drawing would be thrown away
+    spec, images = (load_spec(config), None) if drawn_below else load_split(config, split)
     require_channels(found, spec.channels)
     require_classes(found, spec)
     model, progress = load_model(found, where), Progress()
@@ -61,6 +62,7 @@ def evaluate(
             _show_grid(drawn, judge, as_json=as_json)
             return
         images = drawn(brush, size, None)
+    assert images is not None
     result = judge(images)
     trust = judge_confidence(result.logits, images.labels, found.metrics.get("temperature"))
     if as_json:

@@ -18,13 +18,12 @@ from resnet_core.data.reading import Progress
 from resnet_core.data.samples import CIFAR10_JPG, FASHION_MNIST, Sample, read_sample
 from resnet_core.data.sketches import ALONE, TOGETHER
 from resnet_core.data.source import Part, Source, resized, resized_spec
-from resnet_core.data.spec import DataSpec, Split, Splits
+from resnet_core.data.spec import DataSpec, Split, Splits, digit_spec
 from resnet_core.data.splits import split_indices
 from resnet_core.data.torchvision_sets import download_torchvision, read_torchvision
 from resnet_core.errors import UserError, nearest
 
 SPLITS = ("train", "valid", "test")
-DIGITS = tuple("0123456789")
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 # CIFAR-100's fine labels, in the order of its label numbers
@@ -99,7 +98,7 @@ def _read_cifar10_jpg(root: Path, part: Part) -> Split:
 # Means and standard deviations are those of the official training images (a test measures mnist-mini's).
 _ENTRIES = (
     DatasetEntry(
-        spec=_gray_28("mnist-mini", DIGITS, 0.1307, 0.3081),  # MNIST's own, so that networks can move between the two
+        spec=digit_spec("mnist-mini"),
         train=10_000,
         test=10_000,
         help="10,000 handwritten digits of MNIST's training set and its whole test set; comes with Residual Lens",
@@ -108,7 +107,7 @@ _ENTRIES = (
     ),
     _from_torchvision(
         "MNIST",
-        _gray_28("mnist", DIGITS, 0.1307, 0.3081),
+        digit_spec("mnist"),
         train=60_000,
         help="handwritten digits (LeCun, Cortes and Burges)",
         files=_idx_files("MNIST"),

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from resnet_core.data.sketch import SIDE, Pixels, sketch_image
-from resnet_core.data.source import Part, Source, resized
-from resnet_core.data.spec import DataSpec, Split
+from resnet_core.data.source import Part, Source, resized, resized_spec
+from resnet_core.data.spec import DataSpec, Split, digit_spec
 from resnet_core.errors import UserError
 
 Points = NDArray[np.float64]
@@ -176,8 +176,7 @@ def digits_of(digits: Sequence[StrokeDigit], writers: str, path: Path) -> tuple[
 def open_pen_strokes(name: str, path: Path, *, size: int | None = None) -> Source:
     """A test part alone, every digit of the file at the defaults; normalised as MNIST is, since it is for networks trained on that."""
     digits = read_unipen(path)
-    side = size or SIDE
-    spec = DataSpec(name=name, channels=1, height=side, width=side, classes=tuple("0123456789"), mean=(0.1307,), std=(0.3081,))
+    spec = resized_spec(digit_spec(name), size)
     return Source(spec=spec, counts={"train": 0, "test": len(digits)}, read=partial(_read, name, digits, spec))
 
 

@@ -20,7 +20,7 @@ from resnet_core.data.pen_strokes import Points, StrokeDigit, place_of, read_uni
 from resnet_core.data.reading import Progress
 from resnet_core.data.sketch import SIDE, sketch_image
 from resnet_core.data.source import Part, Source, resized, resized_spec
-from resnet_core.data.spec import DataSpec, Split
+from resnet_core.data.spec import DataSpec, Split, digit_spec
 from resnet_core.data.torchvision_sets import read_torchvision
 from resnet_core.errors import UserError
 
@@ -37,17 +37,13 @@ def open_sketch_digits(name: str, path: Path, *, root: Path, size: int | None = 
     if not all((root / "MNIST" / "raw" / f"{part}-images-idx3-ubyte").exists() for part in ("train", "t10k")):
         raise UserError("data_missing", field="dataset", name="mnist", path=root)
     digits = [digit for digit in read_unipen(path) if digit.writer in TRAINING_WRITERS]
-    own = DataSpec(name=name, channels=1, height=SIDE, width=SIDE, classes=tuple("0123456789"), mean=(0.1307,), std=(0.3081,))
-    mnist = DataSpec(name="mnist", channels=1, height=SIDE, width=SIDE, classes=own.classes, mean=own.mean, std=own.std)
-    spec = resized_spec(own, size)
+    spec = resized_spec(digit_spec(name), size)
     counts: dict[Part, int] = {"train": MNIST_TRAIN + DRAWINGS * len(digits), "test": MNIST_TEST}
-    return Source(spec=spec, counts=counts, read=partial(_read, digits, path, root, mnist, spec, progress))
+    return Source(spec=spec, counts=counts, read=partial(_read, digits, path, root, spec, progress))
 
 
-def _read(
-    digits: Sequence[StrokeDigit], path: Path, root: Path, mnist: DataSpec, spec: DataSpec, progress: Progress | None, part: Part
-) -> Split:
-    split = read_torchvision("MNIST", mnist, root, part)
+def _read(digits: Sequence[StrokeDigit], path: Path, root: Path, spec: DataSpec, progress: Progress | None, part: Part) -> Split:
+    split = read_torchvision("MNIST", digit_spec("mnist"), root, part)
     if part == "train":
         drawn = _kept_drawings(digits, path, root, progress)
         split = Split(images=torch.cat([split.images, drawn.images]), labels=torch.cat([split.labels, drawn.labels]))

@@ -21,11 +21,10 @@ from resnet_core.data.mnist_mini import read_mnist_mini
 from resnet_core.data.reading import flattened, open_image
 from resnet_core.data.sketch import SIDE, Pixels, prepare_sketch, sketch_image
 from resnet_core.data.source import Part, Source, resized, resized_spec
-from resnet_core.data.spec import DataSpec, Split
+from resnet_core.data.spec import DIGITS, Split, digit_spec
 from resnet_core.errors import UserError
 from resnet_core.writing import writing_to
 
-DIGITS = tuple("0123456789")
 ROUND = ("test", "train", "train")  # where the first, second, third sketch of a digit go, and so on
 SHARE, MOST_COPIES = 0.1, 50  # with mnist-mini, sketches are repeated until they are this share of the training images
 ALONE, TOGETHER = "sketches", "mnist-mini+sketches"
@@ -117,8 +116,7 @@ def open_sketches(name: str, folder: Path, *, size: int | None = None) -> Source
     kept: dict[str, tuple[Sketch, ...]] = {part: tuple(s for s in found if s.part == part) for part in ("train", "test")}
     if not found:
         raise UserError("no_sketches", field="dataset")
-    own = DataSpec(name=name, channels=1, height=SIDE, width=SIDE, classes=DIGITS, mean=(0.1307,), std=(0.3081,))
-    spec = resized_spec(own, size)
+    spec = resized_spec(digit_spec(name), size)
     copies = _copies(len(kept["train"]))
     counts: dict[Part, int] = {"train": len(kept["train"]), "test": len(kept["test"])}
     if name == TOGETHER:

@@ -8,6 +8,7 @@ from typing import Any, Self, cast
 import torch
 from torch import Tensor
 
+from resnet_core.data.sketch import SIDE
 from resnet_core.data.streaming import files_of
 
 
@@ -30,6 +31,14 @@ class DataSpec:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         fields: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
         return cls(**fields)
+
+
+DIGITS = tuple("0123456789")
+
+
+def digit_spec(name: str) -> DataSpec:
+    """Of MNIST, by another name: one normalisation for all digits, so that networks can move from set to set."""
+    return DataSpec(name=name, channels=1, height=SIDE, width=SIDE, classes=DIGITS, mean=(0.1307,), std=(0.3081,))
 
 
 def _per_channel(values: tuple[float, ...], like: Tensor) -> Tensor:
