@@ -40,8 +40,8 @@ python -m resnet_core train --recipe checkpoints/recipes/{name}.toml
 
 With the same versions, device and precision this gives the same weights, byte for byte.
 
-**Meant for** looking inside: residual branch against shortcut in every block, gradients, sketches. **Not meant for** decisions about
-people's handwriting: it knows digits written one by one, as {dataset} has them.
+**Meant for** looking inside: residual branch against shortcut in every block, gradients, comparing it with its twin. **Not meant for**
+decisions about people: it knows single pictures as {dataset} has them, and nothing else.
 
 **Licence.** The weights are shared under the project's licence. {data_licence}
 """

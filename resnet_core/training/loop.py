@@ -23,7 +23,7 @@ from resnet_core.errors import UserError
 from resnet_core.inspection.gradients import kept_gradient_norms
 from resnet_core.inspection.residual import BlockStatistics, residual_statistics
 from resnet_core.models import block_places, build_model, part_of
-from resnet_core.training.device import FORMATS, ComputePlan, device_name, pick_device, plan_compute
+from resnet_core.training.device import FORMATS, ComputePlan, device_name, keep_freed_memory, pick_device, plan_compute
 from resnet_core.training.evaluate import predict_batches, score
 from resnet_core.training.events import BlocksMeasured, EpochDone, Event, RunStarted, StepDone, Validating
 from resnet_core.training.freezing import freeze_all_but_head, hold_frozen_statistics, trainable_parameters, unfreeze
@@ -79,6 +79,8 @@ class Training:
     ) -> None:
         """With a team every process makes its own Training of the same arguments; all of them give the same events at the same time."""
         require_shares(config.train.batch_size, team.size)
+        if device.type == "cpu":
+            keep_freed_memory()
         self.config, self.spec, self.device, self.team = config, splits.spec, device, team
         self.train_split, self.valid_split = splits.train.to(device), splits.valid.to(device)
         self.steps_per_epoch = steps_per_epoch(len(self.train_split), config.train.batch_size)
