@@ -93,6 +93,12 @@ def read_blocks(store: Store, run: str) -> dict[int, tuple[BlockStatistics, ...]
     return {row["step"]: tuple(BlockStatistics(**item) for item in json.loads(row["statistics"])) for row in rows}
 
 
+def shipped_blocks(metrics: Mapping[str, Any]) -> dict[int, tuple[BlockStatistics, ...]]:
+    """As read_blocks, from the history that a checkpoint carries in its own metrics; empty where it carries none."""
+    recorded = metrics.get("history", {}).get("blocks", {})
+    return {int(step): tuple(BlockStatistics(**item) for item in blocks) for step, blocks in recorded.items()}
+
+
 def read_notices(store: Store, run: str) -> tuple[Notice, ...]:
     with store.connection() as db:
         rows = db.execute("SELECT step, code, fill FROM notices WHERE run = ? ORDER BY id", (run,)).fetchall()

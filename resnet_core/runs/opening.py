@@ -13,8 +13,13 @@ SHIPPED = Path(__file__).parents[2] / "checkpoints"
 
 
 def shipped_names() -> tuple[str, ...]:
-    """Stems of the files under checkpoints/, in the order of their names."""
-    return tuple(sorted(file.stem for file in SHIPPED.glob(f"*{SUFFIX}")))
+    """Stems of the files under checkpoints/: digits before other data, residual networks before plain ones, so that lists begin with resnet20-mnist."""
+    return tuple(sorted((file.stem for file in SHIPPED.glob(f"*{SUFFIX}")), key=_place))
+
+
+def _place(name: str) -> tuple[bool, str, bool, str]:
+    dataset = name.partition("-")[2]
+    return dataset != "mnist", dataset, name.startswith("plain"), name
 
 
 def model_card(name: str) -> Path | None:

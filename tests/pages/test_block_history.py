@@ -2,6 +2,7 @@
 
 import csv
 import io
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,18 @@ def test_a_shipped_network_says_that_it_has_none(open_page: OpenPage, language: 
     app = open_page(PAGE, language=language, run="resnet8-tiny", panel="history")
     assert_healthy(app)
     assert sentences(language)["history.shipped"].format(name="resnet8-tiny") in captions(app)
+
+
+def test_a_shipped_network_shows_what_its_file_recorded(open_page: OpenPage, shipped: Path, language: str) -> None:
+    config, steps = config_of(), (0, 63, 189)
+    blocks = {step: [asdict(block) for block in recorded(step)] for step in steps}
+    weights = build_model(config.model, SPEC, seed=1).state_dict()
+    save_checkpoint(shipped / "resnet8-tiny.safetensors", weights, config, SPEC, {"epoch": 3, "step": 189, "history": {"blocks": blocks}})
+    app = open_page(PAGE, language=language, run="resnet8-tiny", panel="history")
+    assert_healthy(app)
+    drawn = {(cell["step"], cell["name"]): cell["value"] for cell in cells(app)}
+    assert drawn == {(step, block.name): block.ratio for step in steps for block in recorded(step)}
+    assert sentences(language)["history.each_epoch"].format(images=64) in captions(app)
 
 
 @pytest.mark.parametrize(

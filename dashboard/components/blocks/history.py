@@ -1,6 +1,6 @@
 """What every block did while the network trained: one measurement as a heatmap over the steps, live; a click opens block and checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import pandas as pd
@@ -18,7 +18,7 @@ from dashboard.loading import open_checkpoint, store
 from dashboard.state import ShownImage, select, selection
 from resnet_core.errors import UserError
 from resnet_core.inspection import BlockStatistics
-from resnet_core.runs import Checkpoint, Run, checkpoints_of, read_blocks
+from resnet_core.runs import Checkpoint, Run, checkpoints_of, read_blocks, shipped_blocks
 from resnet_core.runs.files import folder_size
 from resnet_core.training.loop import PROBE_IMAGES
 
@@ -43,7 +43,7 @@ def history_view(checkpoint: Checkpoint, image: ShownImage) -> None:
     """The chosen network's run over its steps; polled while it waits or works."""
     name = checkpoint.name.partition("@")[0]
     if not store().exists(name):
-        st.caption(t("history.shipped", name=checkpoint.name))
+        _show_shipped(checkpoint)
         return
     going_on = _is_going_on(store().run(name))
 
@@ -73,12 +73,34 @@ def _show(run: Run) -> None:
         st.caption(t("history.waiting") if _is_going_on(run) else t("history.none"))
         st.caption(_disk(run))
         return
-    measure = _controls(run, records)
+    measure = _controls(run.run, records, run)
+    key = f"block_history_{run.run}_{selection().block}"  # the selection ends with what it opened: the same cell can be clicked again
+    _draw(records, measure, run.model_name, key=key, x_end=run.total_steps, opens=lambda: _open(key, run))
+    st.caption(f"{_cadence(run)} {_disk(run)}")
+
+
+def _show_shipped(checkpoint: Checkpoint) -> None:
+    """From the history in the checkpoint's own file; it keeps no weights of earlier steps, so a click opens the block alone."""
+    records = shipped_blocks(checkpoint.metrics)
+    if not records:
+        st.caption(t("history.shipped", name=checkpoint.name))
+        return
+    measure = _controls(checkpoint.name, records)
+    key = f"block_history_{checkpoint.name}_{selection().block}"
+
+    def opens() -> None:
+        if cells := st.session_state[key]["selection"].get(CELL):
+            select(block=str(cells[0]["name"]))
+
+    _draw(records, measure, checkpoint.model_name, key=key, x_end=max(records), opens=opens)
+    every = checkpoint.config.train.probe_every
+    st.caption(t("history.each_epoch" if every is None else "history.each_steps", images=PROBE_IMAGES, every=every))
+
+
+def _draw(records: Records, measure: str, model_name: str, *, key: str, x_end: int, opens: Callable[[], None]) -> None:
     labels = {block.name: block_label(block.name) for block in next(iter(records.values()))}
     values = {step: {block.name: getattr(block, measure) for block in blocks} for step, blocks in records.items()}
-    block = selection().block
     with st.container(key="block_history"):
-        key = f"block_history_{run.run}_{block}"  # the selection ends with what it opened: the same cell can be clicked again
         st.altair_chart(
             history_heatmap(
                 history_cells(values, labels),
@@ -89,24 +111,23 @@ def _show(run: Run) -> None:
                 digits=MEASURES[measure].digits,
                 diverging=measure == "cosine",
                 limit=1.0 if measure == "dead_share" else None,
-                x_end=run.total_steps,
-                selected=block,
+                x_end=x_end,
+                selected=selection().block,
             ),
             key=key,
-            on_select=lambda: _open(key, run),
+            on_select=opens,
             selection_mode=CELL,
             width="stretch",
-            alt=t("history.alt", measure=t(MEASURES[measure].title), network=network_label(run.model_name)),
+            alt=t("history.alt", measure=t(MEASURES[measure].title), network=network_label(model_name)),
         )
     means = t("history.means", measure=t(MEASURES[measure].title), help=t(MEASURES[measure].help))
     st.caption(" ".join([means, t("history.read"), *_thinned(len(records))]))
-    st.caption(f"{_cadence(run)} {_disk(run)}")
 
 
-def _controls(run: Run, records: Records) -> str:
+def _controls(name: str, records: Records, run: Run | None = None) -> str:
     """Which measurement; those that these blocks do not have are left out."""
     latest = records[max(records)]
-    options = [name for name in SHOWN if any(getattr(block, name) is not None for block in latest)]
+    options = [option for option in SHOWN if any(getattr(block, option) is not None for block in latest)]
     if st.session_state.get(CHOSEN) not in options:
         st.session_state[CHOSEN] = options[0]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -114,9 +135,13 @@ def _controls(run: Run, records: Records) -> str:
             t("history.measure"), options, format_func=lambda option: t(MEASURES[option].title), required=True, key=CHOSEN
         )
         csv_button(
-            lambda: _csv(read_blocks(store(), run.run)), f"{run.run}-blocks.csv", help=t("history.download"), key="block_history_csv"
+            lambda: _csv(records if run is None else read_blocks(store(), run.run)),
+            f"{name}-blocks.csv",
+            help=t("history.download"),
+            key="block_history_csv",
         )
-        status_badge(run)
+        if run is not None:
+            status_badge(run)
     return str(measure)
 
 

@@ -12,7 +12,7 @@ from resnet_core.runs import shipped_names
 from resnet_core.training.device import device_memory, device_name, pick_device
 
 GIGABYTE = 2**30
-MOST_READY = 5
+MOST_READY = 4  # of one's own
 IN_A_ROW = 4  # cards: more would cut the pages' names
 
 
@@ -34,28 +34,34 @@ def show_ready() -> None:
         for run in runs
         if run.is_active
     ]
-    ready = [_shipped_line(name) for name in shipped_names()]
-    ready += [
+    finished = [
         t("home.ready_row", name=run.name, accuracy=percent(run.test_accuracy), dataset=display_name(run.dataset))
         for run in runs
         if run.test_accuracy is not None
     ]
     st.markdown(f"**{t('home.ready')}**")
-    lines += ready[:MOST_READY]
+    lines += finished[:MOST_READY]
+    if len(finished) > MOST_READY:
+        lines.append(t("home.ready_more", count=len(finished) - MOST_READY))
+    lines += _shipped_lines()
     if not lines:
         lines.append(t("home.ready_none"))
-    if len(ready) > MOST_READY:
-        lines.append(t("home.ready_more", count=len(ready) - MOST_READY))
     st.markdown("\n".join(f"- {line}" for line in lines))
 
 
-def _shipped_line(name: str) -> str:
-    try:
-        checkpoint = open_checkpoint(name)
-    except UserError as error:
-        return f"{name}: {error_text(error)}"
-    accuracy = percent(checkpoint.metrics.get("test_accuracy"))
-    return t("home.ready_row", name=name, accuracy=accuracy, dataset=display_name(checkpoint.config.data.dataset))
+def _shipped_lines() -> list[str]:
+    """One per data set, with all networks that were trained on it; one per file that cannot be opened."""
+    by_dataset: dict[str, list[str]] = {}
+    broken = []
+    for name in shipped_names():
+        try:
+            checkpoint = open_checkpoint(name)
+        except UserError as error:
+            broken.append(f"{name}: {error_text(error)}")
+            continue
+        dataset = display_name(checkpoint.config.data.dataset)
+        by_dataset.setdefault(dataset, []).append(f"{name} {percent(checkpoint.metrics.get('test_accuracy'))}")
+    return [t("home.shipped_row", dataset=dataset, networks=", ".join(networks)) for dataset, networks in by_dataset.items()] + broken
 
 
 def show_next_steps() -> None:
