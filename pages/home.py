@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard.bootstrap import bootstrap
+from dashboard.components.home.degradation import show_degradation
 from dashboard.components.home.live_block import live_block
 from dashboard.components.home.readiness import show_machine, show_next_steps, show_ready
 
@@ -14,3 +15,4 @@ with machine:
     show_machine()
     show_ready()
 show_next_steps()
+show_degradation()

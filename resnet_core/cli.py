@@ -15,6 +15,7 @@ from resnet_core.commands.bench import bench
 from resnet_core.commands.cka import cka
 from resnet_core.commands.compare import compare
 from resnet_core.commands.data import app as data_app
+from resnet_core.commands.degradation import degradation
 from resnet_core.commands.describe import describe
 from resnet_core.commands.evaluate import evaluate
 from resnet_core.commands.find_lr import find_lr
@@ -51,6 +52,7 @@ app.command()(train)
 app.command()(presets)
 app.command()(find_lr)
 app.add_typer(runs_app, name="runs")
+app.command()(degradation)
 app.command()(evaluate)
 app.command()(inspect)
 app.command()(lesion)

@@ -74,6 +74,7 @@ MESSAGES: dict[str, str] = {
     "disk_full": "The disk is full at {path} ({reason}); free some space and resume, the last whole checkpoint is kept.",
     "not_writable": "Cannot write to {path} ({reason}); check its permissions.",
     "out_of_memory": "The device ran out of memory with batch size {batch_size}; try {suggestion}.",
+    "degradation_unreadable": "The result {path} of the degradation experiment cannot be read ({reason}); python -m resnet_core degradation --write writes it again.",
     "recipe_unreadable": "The recipe {path} cannot be read ({reason}); it needs tables [data], [model], [augment], [train] of settings.",
     "pretrained_unavailable": "There are no pretrained weights for {model}; start from a checkpoint, or import weights with import-weights first.",
     "pretrained_unreachable": "The pretrained weights of {model} could not be fetched from {url} ({reason}); connect to the network, or put the file into {path}.",

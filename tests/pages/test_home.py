@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from dashboard.i18n import sentences
@@ -11,6 +12,7 @@ from resnet_core.config import DataConfig
 from resnet_core.data import load_split, normalize
 from resnet_core.inspection import block_maps
 from resnet_core.runs import find_checkpoint, load_model, shipped_names
+from resnet_core.runs.degradation import Degradation, Trained, write_result
 from tests.pages.conftest import OpenPage, assert_healthy
 from tests.pages.test_train import a_run, text_of
 
@@ -71,3 +73,39 @@ def test_every_other_page_is_one_click_away(open_page: OpenPage) -> None:
     shown = text_of(app)
     for screen in SCREENS.values():
         assert screen.name == "home" or sentences("en")[f"page.{screen.section}.lead"] in shown
+
+
+def test_the_degradation_experiment_is_drawn_from_its_file(
+    open_page: OpenPage, language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = {("resnet", 20): 0.8, ("resnet", 56): 0.7, ("plain", 20): 0.9, ("plain", 56): 1.25}
+    rows = tuple(
+        Trained(family=family, depth=depth, seed=0, train_loss=loss, train_accuracy=0.5, test_accuracy=1 - loss / 2, seconds=1.0)
+        for (family, depth), loss in losses.items()
+    )
+    file = tmp_path / "degradation.json"
+    write_result(Degradation(dataset="cifar10-jpg", train_images=45_000, epochs=3, batch_size=128, device="CPU", rows=rows), file)
+    monkeypatch.setattr("dashboard.components.home.degradation.RESULT", file)
+    app = open_page("home", language=language)
+    assert_healthy(app)
+    said = sentences(language)["home.degradation_reproduced"]
+    numbers = {"shallow": 20, "deep": 56, "plain_shallow": "0.90", "plain_deep": "1.25", "resnet_shallow": "0.80", "resnet_deep": "0.70"}
+    assert said.format(**numbers) in text_of(app)
+    drawn = []
+    for element in app.get("vega_lite_chart"):
+        (data,) = element.proto.datasets
+        table = pa.ipc.open_stream(data.data.data).read_pandas()
+        drawn.append(dict(zip(table["model"].str.cat(table["depth"].astype(str)), table["value"], strict=True)))
+    assert drawn[0] == {f"{family}{depth}": loss for (family, depth), loss in losses.items()}
+    assert drawn[1] == pytest.approx({name: loss / 2 for name, loss in drawn[0].items()})
+
+
+def test_a_damaged_degradation_file_is_one_sentence(
+    open_page: OpenPage, language: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "degradation.json"
+    file.write_text("{")
+    monkeypatch.setattr("dashboard.components.home.degradation.RESULT", file)
+    app = open_page("home", language=language)
+    (error,) = app.error
+    assert str(file) in error.value
