@@ -20,7 +20,7 @@ class DepthValue:
     value: float
 
 
-def by_depth(values: Sequence[DepthValue], *, x_title: str, y_title: str, percent: bool = False, height: int = 210) -> alt.LayerChart:
+def by_depth(values: Sequence[DepthValue], *, x_title: str, y_title: str, percent: bool = False, height: int = 260) -> alt.LayerChart:
     """Depth runs in the distances of the numbers, so that the slope is one per layer."""
     data = pd.DataFrame([vars(value) for value in values], columns=["family", "model", "depth", "seed", "value"])
     looks = {value.family: network_style(value.model) for value in values}

@@ -23,6 +23,7 @@ MEMINFO = Path("/proc/meminfo")
 TRIAL_IMAGES = 32  # enough to tell the combinations apart
 HOPELESS = 4  # times slower than another combination: not tried any longer
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # names of glibc's malloc.h
+GLIBC_MOST = 32 * 2**20  # bytes: DEFAULT_MMAP_THRESHOLD_MAX, beyond which it does not adapt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,16 +86,18 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def keep_freed_memory() -> bool:
+def keep_freed_memory(keep: bool = True) -> bool:
     """From now on this process keeps what it frees instead of handing it back; says whether this C library can be told so.
 
     A training step on the CPU allocates the same activations again and again. By default glibc gives every large one back to the
-    kernel, which clears its pages anew in the next step: a tenth of a step of resnet20 on MNIST.
+    kernel, which clears its pages anew in the next step: a tenth of a step of resnet20 on MNIST. `keep=False` sets what glibc's own
+    adapting thresholds end at where much is freed.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(MMAP_THRESHOLD, 2**30)) and bool(mallopt(TRIM_THRESHOLD, 2**31 - 1))
+    at_once, at_the_end = (2**30, 2**31 - 1) if keep else (GLIBC_MOST, 2 * GLIBC_MOST)
+    return bool(mallopt(MMAP_THRESHOLD, at_once)) and bool(mallopt(TRIM_THRESHOLD, at_the_end))
 
 
 def synchronize(device: torch.device) -> None:

@@ -3,7 +3,11 @@
 import copy
 import math
 import os
+import platform
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -235,3 +239,34 @@ def test_every_precision_trains_on_a_gpu(splits: Splits, config: Any, precision:
     assert math.isfinite(judged.loss)
     assert device_memory(torch.device("cuda"))[0] > 0
     assert peak_memory(torch.device("cuda")) > 0
+
+
+PAGES_TAKEN_ANEW = """
+import resource, sys, torch
+from resnet_core.training.device import keep_freed_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        blocks = [torch.ones(12_000_000) for _ in range(2)]  # 48 MB each: glibc by itself maps such blocks one by one
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+said = [keep_freed_memory(sys.argv[1] == "keep")]
+faults()
+print(said[0], faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_freed_memory_is_kept_only_when_told() -> None:
+    """In processes of their own, as the kernel counts: pages that it had to hand out again."""
+
+    def pages(told: str) -> int:
+        command = [sys.executable, "-c", PAGES_TAKEN_ANEW, told]
+        said, count = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[3]).stdout.split()
+        assert said == "True"
+        return int(count)
+
+    assert pages("keep") < 100
+    assert pages("hand back") > 10_000
