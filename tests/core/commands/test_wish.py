@@ -17,7 +17,7 @@ def test_a_preset_then_a_file_then_single_settings(tmp_path: Path, capsys: pytes
     file.write_text("[train]\nbatch_size = 64\nlearning_rate = 0.2\n")
     config = wished("fast-cpu", file, {"dataset": "mnist-mini", "model": None, "learning_rate": "0.4"})
     assert config == PRESETS["fast-cpu"].config({"dataset": "mnist-mini", "batch_size": 64, "learning_rate": 0.4}, images=9000)
-    assert capsys.readouterr().err == "Preset fast-cpu for 6 epochs, changed: batch_size 256 -> 64, learning_rate 0.3 -> 0.4\n"
+    assert capsys.readouterr().err == "Preset fast-cpu for 4 epochs, changed: batch_size 256 -> 64, learning_rate 0.3 -> 0.4\n"
 
 
 def test_a_file_alone_is_the_run_it_was_written_for(tmp_path: Path) -> None:
