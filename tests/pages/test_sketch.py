@@ -378,6 +378,21 @@ def test_a_drawing_is_kept_judged_and_forgotten(
     assert sketches() == ()
 
 
+def test_a_damaged_sketch_hides_no_other(open_page: OpenPage, networks: Mapping[str, str], language: str) -> None:
+    whole = keep_sketch(np.asarray(picture(SEVEN).convert("L")), "7")
+    damaged = keep_sketch(np.asarray(picture(SEVEN).convert("L")), "1")
+    damaged.path.write_bytes(damaged.path.read_bytes()[:40])
+    app = open_page("sketch", language=language)
+    assert_healthy(app)
+    words = sentences(language)
+    assert words["sketch.mine_damaged"].format(count=1, names=damaged.path.name) in [warning.value for warning in app.warning]
+    assert words["sketch.mine_read"].format(count=1) in said(app)
+    app.button(key="sketch_damaged").click().run()
+    assert_healthy(app)
+    assert [sketch.name for sketch in sketches()] == [whole.name]
+    assert not app.warning
+
+
 def test_where_a_network_learnt_from_sketches_only_those_kept_apart_count_for_all(
     open_page: OpenPage, draw: Callable[[Drawing], None], networks: Mapping[str, str]
 ) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from dashboard.components.background_job import Progress, Work, finished_job
 from dashboard.components.compare.pair import Pair
-from dashboard.loading import file_state, idle_cores, own_model
+from dashboard.loading import file_state, idle_cores, settled_model
 from dashboard.memory import tidied
 from resnet_core.comparison import Answers, Conditions, Cost, PairAnswers, answer, conditions, cost
 from resnet_core.data import Split, normalize, some_images
@@ -44,7 +44,7 @@ def whole_identity(pair: Pair) -> tuple[object, ...]:
 
 def whole_work(pair: Pair) -> Work:
     """All images, with what the page has open: models of its own, shared images."""
-    models, splits = [own_model(c) for c in pair.checkpoints], [pair.images(place) for place in (0, 1)]
+    models, splits = [settled_model(c) for c in pair.checkpoints], [pair.images(place) for place in (0, 1)]
     specs, total = [c.spec for c in pair.checkpoints], len(splits[0])
 
     def work(progress: Progress) -> Answered:
@@ -68,7 +68,7 @@ def _answered(states: tuple[State, State], data: tuple[str, str], count: int, _p
 
 
 def _answer(checkpoint: Checkpoint, images: Split) -> Answers:
-    return answer(own_model(checkpoint), images, checkpoint.spec)
+    return answer(settled_model(checkpoint), images, checkpoint.spec)
 
 
 def cost_of(checkpoint: Checkpoint) -> Cost:
@@ -97,7 +97,7 @@ def pair_probabilities(pair: Pair, place: int) -> NDArray[np.float32]:
 @st.cache_data(max_entries=256, show_spinner=False)
 def _pair_probabilities(states: tuple[State, State], place: int, image: str, _pair: Pair) -> NDArray[np.float32]:
     with torch.inference_mode():
-        logits = own_model(_pair.checkpoints[place])(pair_input(_pair, place))
+        logits = settled_model(_pair.checkpoints[place])(pair_input(_pair, place))
     return logits.float().softmax(1)[0].numpy()
 
 

@@ -20,7 +20,7 @@ from dashboard.components.compare.pair import Pair
 from dashboard.components.formats import number
 from dashboard.components.names import network_label
 from dashboard.i18n import t
-from dashboard.loading import images_beside, open_checkpoint, own_model, store
+from dashboard.loading import images_beside, open_checkpoint, settled_model, store
 from dashboard.navigation import link_to
 from resnet_core.attribution import (
     METHODS,
@@ -190,7 +190,7 @@ def _work(pair: Pair, wish: _Wish) -> Work:
     networks = [(c, pair.images(place), references_of(pair, place)) for place, c in enumerate(pair.checkpoints)]
     if wish.second is not None:
         networks.append((wish.second, images_beside(pair.a, wish.second, *pair.data), networks[0][2]))
-    given = [(c, own_model(c), split.take(torch.from_numpy(indices)), others) for c, split, others in networks]
+    given = [(c, settled_model(c), split.take(torch.from_numpy(indices)), others) for c, split, others in networks]
 
     def work(progress: Progress) -> _Cohorts:
         labels = given[0][2].labels.numpy()

@@ -15,7 +15,7 @@ from dashboard.components.background_job import Progress, Work
 from dashboard.components.compare.data import Answered, State
 from dashboard.components.compare.pair import Pair
 from dashboard.components.names import network_label
-from dashboard.loading import file_state, idle_cores, leave_cores_to_trainings, own_model
+from dashboard.loading import file_state, idle_cores, leave_cores_to_trainings, settled_model
 from dashboard.measuring import pixels_of
 from dashboard.memory import tidied
 from resnet_core.attribution import METHODS, Attribution, Passes, Traits, attribute, cost_of, get_method, offered, traits_of
@@ -56,7 +56,7 @@ def traits(checkpoint: Checkpoint) -> Traits:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _traits(state: State, _checkpoint: Checkpoint) -> Traits:
-    return traits_of(own_model(_checkpoint), _checkpoint.spec)
+    return traits_of(settled_model(_checkpoint), _checkpoint.spec)
 
 
 def sound_methods(pair: Pair) -> tuple[list[str], dict[str, list[UserError]]]:
@@ -104,7 +104,7 @@ def map_work(pair: Pair, place: int, request: Request) -> Work:
     """The same in a thread: what it works with is fetched at once."""
     leave_cores_to_trainings()
     checkpoint, images, others = pair.checkpoints[place], image_of(pair, place), references_of(pair, place)
-    model = own_model(checkpoint)
+    model = settled_model(checkpoint)
 
     def work(progress: Progress) -> Attribution:
         (found,) = attribute(

@@ -18,7 +18,7 @@ from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import number, percent
 from dashboard.components.names import short_block
 from dashboard.i18n import t
-from dashboard.loading import own_model
+from dashboard.loading import settled_model
 from dashboard.memory import tidied
 from dashboard.state import ImageChoice, select
 from resnet_core.comparison import CkaMap, Projection, cka_map, penultimate_features, principal_components, tsne, tsne_seconds
@@ -77,7 +77,7 @@ def _cka(pair: Pair, answered: Answered) -> None:
 
 
 def _cka_work(pair: Pair, count: int) -> Work:
-    models = [own_model(checkpoint) for checkpoint in pair.checkpoints]
+    models = [settled_model(checkpoint) for checkpoint in pair.checkpoints]
     inputs = _inputs(pair, some_images(len(pair.images(0)), count, 0))
     return lambda progress: cka_map(models[0], models[1], (inputs[0], inputs[1]), progress=progress)
 
@@ -142,7 +142,7 @@ def _features(pair: Pair, answered: Answered) -> None:
 @tidied
 def _features_of(states: tuple[State, State], data: tuple[str, str], _pair: Pair) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     inputs = _inputs(_pair, some_images(len(_pair.images(0)), AT_ONCE, 0))
-    first, second = (penultimate_features(own_model(c), part) for c, part in zip(_pair.checkpoints, inputs, strict=True))
+    first, second = (penultimate_features(settled_model(c), part) for c, part in zip(_pair.checkpoints, inputs, strict=True))
     return first, second
 
 

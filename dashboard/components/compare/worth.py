@@ -17,7 +17,7 @@ from dashboard.components.compare.pair import SIDES, Pair
 from dashboard.components.formats import number, percent
 from dashboard.components.names import network_label
 from dashboard.i18n import t
-from dashboard.loading import own_model
+from dashboard.loading import own_model, settled_model
 from resnet_core.attribution import (
     METHODS,
     Attribution,
@@ -89,7 +89,7 @@ def _seconds(pair: Pair, answered: Answered, request: Request) -> float:
 
 
 def _work(pair: Pair, request: Request, both: tuple[Attribution, Attribution]) -> Work:
-    given = [(c, own_model(c), image_of(pair, place), references_of(pair, place)) for place, c in enumerate(pair.checkpoints)]
+    given = [(c, settled_model(c), image_of(pair, place), references_of(pair, place)) for place, c in enumerate(pair.checkpoints)]
 
     def work(progress: Progress) -> list[Worth]:
         found = []

@@ -13,7 +13,7 @@ from dashboard.components.formats import percent
 from dashboard.components.gallery import Picture, gallery
 from dashboard.components.training.prefill import prefill_training
 from dashboard.i18n import error_text, t
-from dashboard.loading import file_state, open_checkpoint, own_model, split_images
+from dashboard.loading import file_state, open_checkpoint, require_whole, settled_model, split_images
 from dashboard.measuring import seconds_per_image
 from dashboard.navigation import SCREENS
 from resnet_core.data import same_tests
@@ -68,7 +68,7 @@ def _keep(ink: Pixels) -> None:
 
 def show_collection(networks: Mapping[str, str]) -> None:
     st.subheader(t("sketch.mine_title"), anchor=False)
-    found = sketches()
+    found = _whole(sketches())
     if not found:
         st.caption(t("sketch.mine_none"))
         return
@@ -83,6 +83,27 @@ def show_collection(networks: Mapping[str, str]) -> None:
     st.caption(t("sketch.mine_where", folder=str(found[0].path.parents[2])))
 
 
+def _whole(found: Sequence[Sketch]) -> tuple[Sketch, ...]:
+    """Those that can be opened; of files damaged since, their names and the way to be rid of them."""
+    damaged = []
+    for sketch in found:
+        try:
+            _small(str(sketch.path), sketch)
+        except UserError:
+            damaged.append(sketch)
+    if damaged:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            names = t("sketch.comma").join(sketch.path.name for sketch in damaged)
+            st.warning(t("sketch.mine_damaged", count=len(damaged), names=names), icon=":material/broken_image:")
+            st.button(t("sketch.mine_damaged_delete"), key="sketch_damaged", on_click=_forget_these, args=(tuple(s.name for s in damaged),))
+    return tuple(sketch for sketch in found if sketch not in damaged)
+
+
+def _forget_these(names: Sequence[str]) -> None:
+    for name in names:
+        _forget(name)
+
+
 def _judges(networks: Mapping[str, str]) -> dict[str, Checkpoint]:
     """By their name for people; one that cannot be opened said so above."""
     judges = {}
@@ -90,7 +111,7 @@ def _judges(networks: Mapping[str, str]) -> dict[str, Checkpoint]:
         try:
             checkpoint = open_checkpoint(name)
             if knows_digits(checkpoint.spec):
-                own_model(checkpoint)
+                require_whole(checkpoint)
                 judges[label] = checkpoint
         except UserError:
             continue
@@ -100,7 +121,7 @@ def _judges(networks: Mapping[str, str]) -> dict[str, Checkpoint]:
 @st.cache_data(max_entries=64, show_spinner=False)
 def _answers(state: tuple[str, float], names: tuple[str, ...], _checkpoint: Checkpoint, _found: Sequence[Sketch]) -> NDArray[np.int64]:
     """(sketches,): the class that this network gives each. A new one does not have all others judged again."""
-    model = own_model(_checkpoint)
+    model = settled_model(_checkpoint)
     return np.array([_answer(state, str(sketch.path), _checkpoint, model, sketch) for sketch in _found])
 
 
@@ -212,7 +233,7 @@ def _offer_mnist(judges: Mapping[str, Checkpoint]) -> None:
 
 def _mnist_work(checkpoints: Sequence[Checkpoint]) -> Work:
     _, images = split_images(MNIST, "test")
-    models = [own_model(checkpoint) for checkpoint in checkpoints]
+    models = [settled_model(checkpoint) for checkpoint in checkpoints]
 
     def work(progress: Progress) -> list[float]:
         accuracies = []

@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.components.background_job import Work, job_over, quiet_job
 from dashboard.i18n import error_text, t
-from dashboard.loading import file_state, open_checkpoint, own_model, store
+from dashboard.loading import file_state, open_checkpoint, settled_model, store
 from dashboard.navigation import link_to
 from dashboard.state import selection
 from resnet_core.data.sketch import Pixels
@@ -68,7 +68,7 @@ def _ask(name: str, label: str, image: Pixels) -> Answer:
     checkpoint = open_checkpoint(name)
     require_channels(checkpoint, 1)
     known = _familiarity(checkpoint)
-    opinion = ask(checkpoint, own_model(checkpoint), image, known)
+    opinion = ask(checkpoint, settled_model(checkpoint), image, known)
     return Answer(label=label, model=checkpoint.model_name, opinion=opinion, learning=known is None and bool(still_learning({name: label})))
 
 
@@ -101,7 +101,7 @@ def _kept(state: tuple[str, float], _checkpoint: Checkpoint) -> Familiarity | No
 
 
 def _learning(checkpoint: Checkpoint) -> Work:
-    model = own_model(checkpoint)
+    model = settled_model(checkpoint)
     return lambda progress: familiarity_of(checkpoint, model, progress)
 
 

@@ -22,7 +22,7 @@ from dashboard.components.sketch.pictures import show_pixels
 from dashboard.components.sketch.sources import Given
 from dashboard.components.sketch.words import percent_said
 from dashboard.i18n import error_text, t
-from dashboard.loading import file_state, has_blocks, leave_cores_to_trainings, open_checkpoint, own_model
+from dashboard.loading import file_state, has_blocks, leave_cores_to_trainings, open_checkpoint, settled_model
 from dashboard.measuring import PROBE_IMAGES, probe_images, seconds_per_image
 from dashboard.memory import tidied
 from resnet_core.attribution import METHODS, Attribution, attribute, cost_of, offered, settings_of, traits_of
@@ -80,7 +80,7 @@ def _asked(given: Given, networks: Mapping[str, str]) -> Asked | None:
         return None
     try:
         checkpoint = open_checkpoint(name)
-        opinion = ask(checkpoint, own_model(checkpoint), given.sketch.image)
+        opinion = ask(checkpoint, settled_model(checkpoint), given.sketch.image)
     except UserError:  # said above, where its answer would be
         return None
     answer = int(opinion.probabilities.argmax())
@@ -102,7 +102,7 @@ def _without_parts(given: Given, asked: Asked) -> None:
     if not found:
         return
     names, table = [t("sketch.whole")], [asked.opinion.probabilities]
-    model = own_model(asked.checkpoint)
+    model = settled_model(asked.checkpoint)
     left, right = st.columns([2, 3], gap="medium")
     with left, st.container(horizontal=True, gap="small"):
         for one in found:
@@ -173,14 +173,14 @@ def _block_by_block(given: Given, asked: Asked) -> None:
 
 
 def _probing(checkpoint: Checkpoint) -> Work:
-    model, images = own_model(checkpoint), probe_images(checkpoint)
+    model, images = settled_model(checkpoint), probe_images(checkpoint)
     return lambda progress: fit_probes(model, images, checkpoint.spec, progress=progress)
 
 
 def _draw_blocks(given: Given, asked: Asked, probes: Mapping[str, Probe]) -> None:
     checkpoint, classes = asked.checkpoint, asked.opinion.classes
     image = fitted(torch.from_numpy(given.sketch.image)[None, None], checkpoint.spec)
-    report = decisions(own_model(checkpoint), Split(images=image, labels=torch.tensor([asked.target])), checkpoint.spec, probes)
+    report = decisions(settled_model(checkpoint), Split(images=image, labels=torch.tensor([asked.target])), checkpoint.spec, probes)
     answers = report.answers[0]
     decided = report.blocks[int(report.decided[0])].name
     readings = [
@@ -244,7 +244,7 @@ def _where_it_looked(given: Given, asked: Asked) -> None:
 
 
 def _pick_methods(checkpoint: Checkpoint) -> list[str]:
-    model = own_model(checkpoint)
+    model = settled_model(checkpoint)
     traits = traits_of(model, checkpoint.spec)
     sound = [name for name, error in offered(traits, checkpoint.name).items() if error is None]
     chosen = st.multiselect(
@@ -273,13 +273,13 @@ def _map(given: Given, asked: Asked, method: str) -> Attribution | None:
 
 
 def _seconds(checkpoint: Checkpoint, method: str) -> float:
-    model = own_model(checkpoint)
+    model = settled_model(checkpoint)
     cost = cost_of(METHODS[method], settings_of(METHODS[method], None), checkpoint.spec, traits_of(model, checkpoint.spec))
     return (cost.forward + BACKWARD * cost.backward) * seconds_per_image(checkpoint)
 
 
 def _mapping(checkpoint: Checkpoint, picture: Pixels, method: str, target: int) -> Work:
-    model = own_model(checkpoint)
+    model = settled_model(checkpoint)
     image = fitted(torch.from_numpy(picture)[None, None], checkpoint.spec)
 
     def work(progress: Progress) -> Attribution:
