@@ -59,7 +59,7 @@ def _shipped_lines() -> list[str]:
         except UserError as error:
             broken.append(f"{name}: {error_text(error)}")
             continue
-        dataset = display_name(checkpoint.config.data.dataset)
+        dataset = checkpoint.config.data.dataset.partition(":")[0]  # its files lay on another machine
         by_dataset.setdefault(dataset, []).append(f"{name} {percent(checkpoint.metrics.get('test_accuracy'))}")
     return [t("home.shipped_row", dataset=dataset, networks=", ".join(networks)) for dataset, networks in by_dataset.items()] + broken
 
