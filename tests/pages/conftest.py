@@ -61,3 +61,12 @@ def assert_healthy(app: AppTest) -> None:
     assert not app.exception
     unexpected = {sentences(code)["frame.unexpected"] for code in LANGUAGES}
     assert not [error.value for error in app.error if error.value in unexpected]
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in the place of checkpoints/, and no runs."""
+    folder = tmp_path / "shipped"
+    folder.mkdir()
+    monkeypatch.setattr("resnet_core.runs.opening.SHIPPED", folder)
+    return folder

@@ -28,14 +28,10 @@ NAMES = ("stages.0.0", "stages.1.0", "stages.2.0")
 
 
 @pytest.fixture(autouse=True)
-def shipped(tmp_path: Path, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A residual network and its plain twin in the place of checkpoints/."""
-    folder = tmp_path / "shipped"
-    folder.mkdir()
-    monkeypatch.setattr("resnet_core.runs.opening.SHIPPED", folder)
+def _pair(shipped: Path) -> None:
+    """A residual network and its plain twin came with the project."""
     for model in ("resnet8", "plain8"):
-        save(folder / f"{model}-tiny.safetensors", config_of(model), step=9)
-    return folder
+        save(shipped / f"{model}-tiny.safetensors", config_of(model), step=9)
 
 
 def config_of(model: str = "resnet8", **changes: Any) -> RunConfig:

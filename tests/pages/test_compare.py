@@ -49,14 +49,6 @@ def save(folder: Path, name: str, model: str, spec: DataSpec = SPEC, **changes: 
 
 
 @pytest.fixture
-def shipped(tmp_path: Path, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "shipped"
-    folder.mkdir()
-    monkeypatch.setattr("resnet_core.runs.opening.SHIPPED", folder)
-    return folder
-
-
-@pytest.fixture
 def pair(shipped: Path) -> Path:
     save(shipped, "resnet8-tiny", "resnet8")
     save(shipped, "plain8-tiny", "plain8")

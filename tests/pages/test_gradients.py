@@ -36,15 +36,6 @@ def nothing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def shipped(tmp_path: Path, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder in the place of checkpoints/, and no runs."""
-    folder = tmp_path / "shipped"
-    folder.mkdir()
-    monkeypatch.setattr("resnet_core.runs.opening.SHIPPED", folder)
-    return folder
-
-
-@pytest.fixture
 def pair(shipped: Path) -> Path:
     save(shipped / "resnet14-tiny.safetensors", "resnet14")
     save(shipped / "plain14-tiny.safetensors", "plain14", seed=2)

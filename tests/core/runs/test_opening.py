@@ -47,7 +47,7 @@ def which(name: str) -> str:
 
 
 def test_by_shipped_name(shipped: Path, own_runs: Path) -> None:
-    assert shipped_names() == ("plain20-digits", "resnet20-digits")
+    assert shipped_names() == ("resnet20-digits", "plain20-digits")
     assert which("resnet20-digits") == "resnet20-digits"
     assert find_checkpoint("plain20-digits").name == "plain20-digits"
     assert model_card("resnet20-digits") == shipped / "resnet20-digits.md"
