@@ -41,17 +41,18 @@ class Trained:
     train_accuracy: float
     test_accuracy: float
     seconds: float
+    device: str
+    precision: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Degradation:
-    """The experiment as it was run: its budget, and one row per network."""
+    """The experiment as it was run: its budget, and one row per network, seed by seed; they may come from several machines."""
 
     dataset: str
     train_images: int
     epochs: int
     batch_size: int
-    device: str
     rows: tuple[Trained, ...]
 
     def of(self, family: str, depth: int) -> tuple[Trained, ...]:
@@ -61,6 +62,16 @@ class Degradation:
     @property
     def depths(self) -> tuple[int, ...]:
         return tuple(sorted({row.depth for row in self.rows}))
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """What trained, with the number format that was the fastest there."""
+        return tuple(sorted({f"{row.device}, {row.precision}" for row in self.rows}))
+
+    @property
+    def budget(self) -> dict[str, Any]:
+        """What all networks must share to be compared."""
+        return {key: value for key, value in vars(self).items() if key != "rows"}
 
     @property
     def seeds(self) -> int:
@@ -97,7 +108,6 @@ def collect(store: Store, configs: Sequence[RunConfig]) -> Degradation | None:
         train_images=int(first.facts["train_images"]),
         epochs=first.config.train.epochs,
         batch_size=first.config.train.batch_size,
-        device=str(first.facts["device"]),
         rows=tuple(_trained(store, run) for run in runs),
     )
 
@@ -112,14 +122,30 @@ def _trained(store: Store, run: Run) -> Trained:
         train_accuracy=round(last.train_accuracy, 5),
         test_accuracy=float(run.result["test_accuracy"]),
         seconds=round(float(run.result["seconds"]), 1),
+        device=str(run.facts["device"]),
+        precision=str(run.facts["precision"]),
     )
+
+
+def join(kept: Degradation | None, new: Degradation) -> Degradation:
+    """The rows of both, so that several machines can share the experiment; where both have a network, the new one counts.
+
+    Raises degradation_other_budget for networks that were trained for longer or on other images.
+    """
+    if kept is None:
+        return new
+    for field, value in new.budget.items():
+        if kept.budget[field] != value:
+            raise UserError("degradation_other_budget", field=field, kept=kept.budget[field], value=value)
+    rows = {(row.seed, row.depth, row.family): row for row in (*kept.rows, *new.rows)}
+    order = sorted(rows, key=lambda key: (*key[:2], FAMILIES.index(key[2])))
+    return dataclasses.replace(new, rows=tuple(rows[key] for key in order))
 
 
 def write_result(result: Degradation, file: Path) -> None:
     """As JSON, one line per network."""
     rows = ",\n  ".join(json.dumps(dataclasses.asdict(row)) for row in result.rows)
-    head = {key: value for key, value in vars(result).items() if key != "rows"}
-    file.write_text(json.dumps(head, indent=1)[:-2] + f',\n "rows": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
+    file.write_text(json.dumps(result.budget, indent=1)[:-2] + f',\n "rows": [\n  {rows}\n ]\n}}\n', encoding="utf-8")
 
 
 def read_result(file: Path = RESULT) -> Degradation | None:

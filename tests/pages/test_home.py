@@ -80,11 +80,21 @@ def test_the_degradation_experiment_is_drawn_from_its_file(
 ) -> None:
     losses = {("resnet", 20): 0.8, ("resnet", 56): 0.7, ("plain", 20): 0.9, ("plain", 56): 1.25}
     rows = tuple(
-        Trained(family=family, depth=depth, seed=0, train_loss=loss, train_accuracy=0.5, test_accuracy=1 - loss / 2, seconds=1.0)
+        Trained(
+            family=family,
+            depth=depth,
+            seed=0,
+            train_loss=loss,
+            train_accuracy=0.5,
+            test_accuracy=1 - loss / 2,
+            seconds=1.0,
+            device="CPU",
+            precision="float32",
+        )
         for (family, depth), loss in losses.items()
     )
     file = tmp_path / "degradation.json"
-    write_result(Degradation(dataset="cifar10-jpg", train_images=45_000, epochs=3, batch_size=128, device="CPU", rows=rows), file)
+    write_result(Degradation(dataset="cifar10-jpg", train_images=45_000, epochs=3, batch_size=128, rows=rows), file)
     monkeypatch.setattr("dashboard.components.home.degradation.RESULT", file)
     app = open_page("home", language=language)
     assert_healthy(app)

@@ -46,7 +46,7 @@ def show_degradation() -> None:
             epochs=result.epochs,
             batch=result.batch_size,
             seeds=result.seeds,
-            device=result.device,
+            device="; ".join(result.devices),
             test=f"{TEST_IMAGES:,}",
         )
     )

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from resnet_core import cli
 from resnet_core.config import RunConfig
 from resnet_core.errors import UserError
+from resnet_core.recipes import recipe_text
 from resnet_core.runs import Store, read_epochs
 from resnet_core.runs.degradation import (
     HE_2015,
@@ -15,6 +17,7 @@ from resnet_core.runs.degradation import (
     Trained,
     collect,
     experiment,
+    join,
     missing,
     read_base,
     read_result,
@@ -26,11 +29,21 @@ from resnet_core.runs.worker import execute
 
 def a_result(losses: dict[tuple[str, int], list[float]]) -> Degradation:
     rows = tuple(
-        Trained(family=family, depth=depth, seed=seed, train_loss=loss, train_accuracy=0.5, test_accuracy=0.5, seconds=1.0)
+        Trained(
+            family=family,
+            depth=depth,
+            seed=seed,
+            train_loss=loss,
+            train_accuracy=0.5,
+            test_accuracy=0.5,
+            seconds=1.0,
+            device="CPU",
+            precision="float32",
+        )
         for (family, depth), values in losses.items()
         for seed, loss in enumerate(values)
     )
-    return Degradation(dataset="cifar10-jpg", train_images=45_000, epochs=3, batch_size=128, device="CPU", rows=rows)
+    return Degradation(dataset="cifar10-jpg", train_images=45_000, epochs=3, batch_size=128, rows=rows)
 
 
 def test_the_experiment_differs_in_depth_shortcuts_and_seed_alone() -> None:
@@ -41,7 +54,9 @@ def test_the_experiment_differs_in_depth_shortcuts_and_seed_alone() -> None:
         assert RunConfig.from_flat({"model": base.model.model, "seed": base.train.seed}, config) == base
 
 
-def test_finished_trainings_are_collected_with_their_own_numbers(tmp_path: Path) -> None:
+def test_finished_trainings_are_collected_with_their_own_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = Store(tmp_path)
     base = RunConfig.from_flat({"dataset": "mnist-mini", "train_limit": 200, "width": 0.25, "epochs": 2, "batch_size": 50, "precision": "float32", "memory_format": "contiguous"})  # fmt: skip
     configs = experiment(base, depths=(8,), seeds=(0,))
@@ -55,12 +70,63 @@ def test_finished_trainings_are_collected_with_their_own_numbers(tmp_path: Path)
     result = collect(store, configs)
     assert result is not None
     assert (result.dataset, result.epochs, result.batch_size) == ("mnist-mini", 2, 50)
+    assert {row.precision for row in result.rows} == {"float32"}
     for row, run in zip(result.rows, sorted(store.runs(), key=lambda run: run.created), strict=True):
         assert f"{row.family}{row.depth}" == run.model_name
         assert row.train_loss == pytest.approx(read_epochs(store, run.run)[-1].train_loss, abs=1e-5)
         assert row.test_accuracy == run.result["test_accuracy"]
     write_result(result, tmp_path / "result.json")
     assert read_result(tmp_path / "result.json") == result
+    # by command, into a file that holds what another machine trained
+    monkeypatch.setenv("RESNET_RUNS", str(tmp_path))
+    (tmp_path / "recipe.toml").write_text(recipe_text(base))
+    elsewhere = dataclasses.replace(result, rows=(dataclasses.replace(result.rows[0], depth=20, device="CUDA"),))
+    write_result(elsewhere, tmp_path / "shared.json")
+    assert (
+        cli.run(
+            [
+                "degradation",
+                "--recipe",
+                str(tmp_path / "recipe.toml"),
+                "--depth",
+                "8",
+                "--seed",
+                "0",
+                "--write",
+                str(tmp_path / "shared.json"),
+            ]
+        )
+        == 0
+    )
+    assert "2 of 2 networks" in capsys.readouterr().err
+    shared = read_result(tmp_path / "shared.json")
+    assert shared is not None
+    assert shared.rows == (*result.rows, *elsewhere.rows)
+    assert shared.devices == tuple(sorted({f"{result.rows[0].device}, float32", "CUDA, float32"}))
+
+
+def test_machines_share_the_experiment() -> None:
+    here = a_result({("plain", 20): [1.0, 1.1], ("resnet", 8): [0.9]})
+    there = a_result({("resnet", 20): [0.8], ("plain", 20): [2.0]})
+    both = join(here, there)
+    assert [(row.seed, row.depth, row.family, row.train_loss) for row in both.rows] == [
+        (0, 8, "resnet", 0.9),
+        (0, 20, "resnet", 0.8),
+        (0, 20, "plain", 2.0),  # trained again
+        (1, 20, "plain", 1.1),
+    ]
+    assert both.budget == here.budget
+    assert join(None, here) == here
+
+
+@pytest.mark.parametrize(
+    "other", [{"dataset": "mnist"}, {"train_images": 50_000}, {"epochs": 4}, {"batch_size": 64}], ids=lambda value: next(iter(value))
+)
+def test_networks_of_another_budget_are_not_mixed(other: dict[str, str | int]) -> None:
+    here = a_result({("plain", 20): [1.0]})
+    with pytest.raises(UserError) as found:
+        join(here, dataclasses.replace(here, **other))
+    assert found.value.code == "degradation_other_budget"
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"rows": [{}]}', '{"rows": 3}'])
