@@ -18,7 +18,17 @@ if TYPE_CHECKING:
         save_checkpoint,
     )
     from resnet_core.runs.files import runs_root
-    from resnet_core.runs.metrics import EpochRow, Notice, Steps, read_blocks, read_epochs, read_notices, read_steps, shipped_blocks
+    from resnet_core.runs.metrics import (
+        EpochRow,
+        Notice,
+        Steps,
+        read_blocks,
+        read_epochs,
+        read_notices,
+        read_steps,
+        shipped_blocks,
+        shipped_gradient_norms,
+    )
     from resnet_core.runs.opening import checkpoints_of, find_checkpoint, model_card, shipped_names
     from resnet_core.runs.queue import dispatch, resume, start
     from resnet_core.runs.run import ACTIVE, ENDED, STATUSES, Run
@@ -27,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIVE", "Checkpoint", "ENDED", "EpochRow", "Notice", "Run", "STATUSES", "Steps", "Store", "checkpoints_of", "dispatch", "export_run",
     "find_checkpoint", "import_run", "initial_model", "load_model", "load_weights", "model_card", "read_blocks", "read_checkpoint", "read_epochs", "read_notices", "read_steps",
-    "require_channels", "resume", "runs_root", "save_checkpoint", "shipped_blocks", "shipped_names", "start",
+    "require_channels", "resume", "runs_root", "save_checkpoint", "shipped_blocks", "shipped_gradient_norms", "shipped_names", "start",
 ]  # fmt: skip
 
 _HOMES: dict[str, tuple[str, ...]] = {
@@ -54,6 +64,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "read_notices",
         "read_steps",
         "shipped_blocks",
+        "shipped_gradient_norms",
     ),
     "opening": (
         "checkpoints_of",

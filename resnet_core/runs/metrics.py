@@ -99,6 +99,13 @@ def shipped_blocks(metrics: Mapping[str, Any]) -> dict[int, tuple[BlockStatistic
     return {int(step): tuple(BlockStatistics(**item) for item in blocks) for step, blocks in recorded.items()}
 
 
+def shipped_gradient_norms(metrics: Mapping[str, Any]) -> tuple[list[int], dict[str, list[float]]]:
+    """Some of the steps of a checkpoint's own history, and the norms of every part's gradient at them; empty where it carries none."""
+    kept = metrics.get("history", {}).get("steps", {})
+    norms = kept.get("gradient_norms", {})
+    return (kept["step"] if norms else []), norms
+
+
 def read_notices(store: Store, run: str) -> tuple[Notice, ...]:
     with store.connection() as db:
         rows = db.execute("SELECT step, code, fill FROM notices WHERE run = ? ORDER BY id", (run,)).fetchall()

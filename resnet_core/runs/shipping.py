@@ -107,12 +107,13 @@ def _without_place(dataset: str) -> str:
     return f"{kind}{separator}{Path(place).name}"
 
 
-def _thinned(steps: Steps) -> dict[str, list[float]]:
+def _thinned(steps: Steps) -> dict[str, Any]:
     kept = np.unique(np.linspace(0, max(len(steps) - 1, 0), KEPT_STEPS).round().astype(int))[: len(steps)]
     return {
         "step": [steps.step[i] for i in kept],
         "loss": [round(steps.loss[i], 5) for i in kept],
         "learning_rate": [float(f"{steps.learning_rate[i]:.5g}") for i in kept],
+        "gradient_norms": {part: [float(f"{norms[i]:.4g}") for i in kept] for part, norms in steps.gradient_norms.items()},
     }
 
 

@@ -2,8 +2,9 @@
 
 import json
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,9 +25,22 @@ PAGE = "gradients"
 SPEC = load_spec(DataConfig())
 
 
-def save(path: Path, model: str, *, seed: int = 1, step: int = 9) -> None:
+def save(path: Path, model: str, *, seed: int = 1, step: int = 9, history: dict[str, Any] | None = None) -> None:
     config = RunConfig(model=ModelConfig(model=model, width=0.5), train=TrainConfig(seed=0, epochs=8))
-    save_checkpoint(path, build_model(config.model, SPEC, seed=seed).state_dict(), config, SPEC, {"epoch": 3, "step": step})
+    metrics = {"epoch": 3, "step": step, **({"history": history} if history else {})}
+    save_checkpoint(path, build_model(config.model, SPEC, seed=seed).state_dict(), config, SPEC, metrics)
+
+
+def a_history(model: str, *, parts: bool) -> dict[str, Any]:
+    """What a shipped network brings: gradients of some steps, and of the layers wherever its blocks were recorded."""
+    network = build_model(ModelConfig(model=model, width=0.5), SPEC, seed=0)
+    blocks = residual_statistics(network, torch.zeros(1, 1, 28, 28))
+    norms = {"residual.conv1": 0.5, "residual.conv2": 20.0}
+    recorded = {0: blocks, 4: [replace(block, layer_grad_norms=norms) for block in blocks]}
+    steps: dict[str, Any] = {"step": [1, 3], "loss": [2.0, 1.0], "learning_rate": [0.1, 0.1]}
+    if parts:
+        steps["gradient_norms"] = {"stem": [0.1, 0.2], "stages.0": [1.0, 2.0], "head": [30.0, 40.0]}
+    return {"epochs": [], "steps": steps, "blocks": {step: [asdict(block) for block in found] for step, found in recorded.items()}}
 
 
 @pytest.fixture(autouse=True)
@@ -237,6 +251,40 @@ def test_recorded_layers_are_a_heatmap_too(open_page: OpenPage, experiment: tupl
     spec = json.loads(app.get("vega_lite_chart")[-1].proto.spec)
     assert spec["encoding"]["y"]["scale"]["domain"] == ["3.1 conv2", "3.1 conv1", "2.1 conv2", "2.1 conv1", "1.1 conv2", "1.1 conv1"]
     assert words["gradients.history_layers_read"].format(setting=setting) in texts(app)
+
+
+def test_shipped_networks_bring_the_gradients_of_their_training(open_page: OpenPage, shipped: Path, language: str) -> None:
+    for model in ("resnet8", "plain8"):
+        save(shipped / f"{model}-known.safetensors", model, history=a_history(model, parts=True))
+    app = open_page(PAGE, language=language, run="resnet8-known")
+    assert_healthy(app)
+    words = sentences(language)
+    assert app.selectbox(key="gradient_run").options == ["resnet8-known"]
+    assert words["gradients.history_shipped"].format(name="resnet8-known") not in texts(app)
+    assert words["gradients.history_read"] in texts(app)
+    first, second = (json.loads(element.proto.spec) for element in app.get("vega_lite_chart"))  # with its twin
+    assert first["encoding"]["color"]["scale"]["domain"] == second["encoding"]["color"]["scale"]["domain"]
+    assert first["encoding"]["y"]["scale"]["domain"] == ["head", words["part.stage"].format(stage=1), "stem"]
+    assert first["encoding"]["x"]["scale"]["domain"] == [0, 4]
+    app.segmented_control(key="gradient_history_rows").set_value("layers").run()
+    assert_healthy(app)
+    spec = json.loads(app.get("vega_lite_chart")[0].proto.spec)
+    assert spec["encoding"]["y"]["scale"]["domain"] == ["3.1 conv2", "3.1 conv1", "2.1 conv2", "2.1 conv1", "1.1 conv2", "1.1 conv1"]
+
+
+def test_one_kind_of_rows_is_no_question(open_page: OpenPage, shipped: Path, experiment: tuple[str, str], language: str) -> None:
+    save(shipped / "resnet8-known.safetensors", "resnet8", history=a_history("resnet8", parts=False))
+    app = open_page(PAGE, language=language, run="resnet8-known")
+    assert_healthy(app)
+    assert app.selectbox(key="gradient_run").value == "resnet8-known"
+    assert "gradient_history_rows" not in {control.key for control in app.segmented_control}
+    assert len(app.get("vega_lite_chart")) == 1
+    setting = sentences(language)["setting.probe_every.label"]
+    assert sentences(language)["gradients.history_layers_read"].format(setting=setting) in texts(app)
+    app.selectbox(key="gradient_run").set_value(experiment[0]).run()
+    assert_healthy(app)
+    assert app.segmented_control(key="gradient_history_rows").value == "parts"
+    assert len(app.get("vega_lite_chart")) == 2
 
 
 def test_a_run_without_a_step_yet_is_waited_for(open_page: OpenPage, shipped: Path, language: str) -> None:

@@ -13,7 +13,18 @@ from resnet_core.familiarity import kept_familiarity
 from resnet_core.inspection import BlockStatistics
 from resnet_core.models import build_model
 from resnet_core.recipes import read_recipe
-from resnet_core.runs import Store, find_checkpoint, load_model, read_blocks, read_checkpoint, read_epochs, save_checkpoint, shipped_names
+from resnet_core.runs import (
+    Store,
+    find_checkpoint,
+    load_model,
+    read_blocks,
+    read_checkpoint,
+    read_epochs,
+    read_steps,
+    save_checkpoint,
+    shipped_gradient_norms,
+    shipped_names,
+)
 from resnet_core.runs.shipping import complete, ship
 from resnet_core.statistics import wilson_interval
 from resnet_core.training import evaluate
@@ -61,6 +72,12 @@ def test_a_shipped_run_brings_its_history_and_recipe_and_no_path_of_the_machine(
     assert {int(step): [BlockStatistics(**block) for block in blocks] for step, blocks in history["blocks"].items()} == {
         step: list(blocks) for step, blocks in read_blocks(store, run.run).items()
     }
+    kept, norms = shipped_gradient_norms(found.metrics)
+    steps = read_steps(store, run.run)
+    assert kept == steps.step
+    assert list(norms) == list(steps.gradient_norms)
+    for part, values in norms.items():
+        assert values == pytest.approx(steps.gradient_norms[part], rel=1e-3)
     recipe, card = folder / "recipes" / "tiny.toml", (folder / "tiny.md").read_text()
     assert RunConfig.from_flat(read_recipe(recipe)) == found.config
     interval = wilson_interval(round(run.result["test_accuracy"] * 100), 100)
