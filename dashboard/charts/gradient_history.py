@@ -10,6 +10,7 @@ import pandas as pd
 from dashboard.charts.theme import SEQUENTIAL
 
 MOST_COLUMNS = 120
+AXIS = 76  # px of the height that the axis below takes
 
 
 def binned_norms(steps: Sequence[int], norms: Mapping[str, Sequence[float]], *, columns: int = MOST_COLUMNS) -> pd.DataFrame:
@@ -74,13 +75,13 @@ def norm_heatmap(
                 title=None,
                 sort=words[::-1],
                 scale=alt.Scale(domain=words[::-1]),
-                axis=alt.Axis(labelOverlap=len(words) > height / 12),
+                axis=alt.Axis(labelOverlap=len(words) > (height - AXIS) / 11),
             ),
             color=alt.Color(
                 "norm:Q",
                 title=norm_title,
                 scale=alt.Scale(type="log", domain=[low, math.sqrt(low * high), high], range=[color for _, color in SEQUENTIAL]),
-                legend=alt.Legend(format="~g", values=_powers(low, high), gradientLength=height - 30),
+                legend=alt.Legend(format="~g", values=_powers(low, high), gradientLength=height - AXIS),
             ),
             tooltip=[
                 alt.Tooltip("part:N", title=" "),

@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.bootstrap import guarded
-from dashboard.charts.gradient_history import binned_norms, common_limits, norm_heatmap, recorded_norms
+from dashboard.charts.gradient_history import AXIS, binned_norms, common_limits, norm_heatmap, recorded_norms
 from dashboard.components.csv_button import csv_button
 from dashboard.components.gradients.recordings import LAYERS, Recording, recording_of, trained_together
 from dashboard.components.names import network_label, short_block
@@ -19,7 +19,7 @@ from resnet_core.runs import Checkpoint, shipped_names
 
 TICK = 1.0  # seconds
 CHOSEN = "gradient_run"
-LOW, TALLEST, ROW = 170, 480, 14  # px
+LOW, TALLEST, ROW = 170, 540, 13  # px
 
 
 def history_view(checkpoint: Checkpoint) -> None:
@@ -104,7 +104,7 @@ def _show(members: Sequence[Recording], by_layer: bool) -> None:
                 norm_title=t("gradients.norm"),
                 limits=limits,
                 x_end=recording.total_steps,
-                height=min(TALLEST, max(LOW, ROW * len(one.words))),
+                height=min(TALLEST, max(LOW, AXIS + ROW * len(one.words))),
             )
             with st.container(key=f"gradient_history_{recording.name}"):
                 alt = t("gradients.history_alt", network=network_label(recording.model_name))
