@@ -96,4 +96,14 @@ def _steps(config: "RunConfig", low: float, high: float, steps: int) -> "Iterato
     plan = plan_compute(network, normalize(images, splits.spec), labels, device, train.precision, train.memory_format)
     network.to(memory_format=FORMATS[plan.memory_format])
     batches = training_batches(config, splits)
-    yield from sweep(network, batches, lambda model: make_optimizer(train, model), low=low, high=high, steps=steps, plan=plan)
+    yield from sweep(
+        network,
+        batches,
+        lambda model: make_optimizer(train, model),
+        low=low,
+        high=high,
+        steps=steps,
+        plan=plan,
+        clip_norm=train.clip_norm,
+        freeze_statistics=train.freeze_statistics,
+    )

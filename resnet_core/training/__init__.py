@@ -3,8 +3,9 @@
 from resnet_core.training.device import ComputePlan, available_devices, candidates, device_memory, device_name, peak_memory, pick_device
 from resnet_core.training.evaluate import Evaluation, evaluate, predict_batches, score
 from resnet_core.training.events import BlocksMeasured, EpochDone, Event, Noted, RunStarted, StepDone, Validating
-from resnet_core.training.loop import Training, epoch_order, steps_per_epoch, train
+from resnet_core.training.loop import Training, train
 from resnet_core.training.optimization import schedule_curve
+from resnet_core.training.streams import epoch_order, steps_per_epoch
 
 __all__ = [
     "BlocksMeasured", "ComputePlan", "EpochDone", "Evaluation", "Event", "Noted", "RunStarted", "StepDone", "Training", "Validating",

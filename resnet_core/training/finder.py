@@ -20,7 +20,7 @@ from resnet_core.inspection.recording import untouched
 from resnet_core.training.device import FORMATS, ComputePlan
 from resnet_core.training.evaluate import FLOAT32
 from resnet_core.training.freezing import hold_frozen_statistics
-from resnet_core.training.loop import CHANGES, MIXTURE, epoch_order, seeded, steps_per_epoch
+from resnet_core.training.streams import CHANGES, MIXTURE, epoch_order, seeded, steps_per_epoch
 
 RANGES = {"sgd": (1e-5, 10.0), "adam": (1e-7, 1.0), "adamw": (1e-7, 1.0)}  # from too small to too large
 STEPS = 100
@@ -65,11 +65,17 @@ def sweep(
     high: float,
     steps: int = STEPS,
     plan: ComputePlan = FLOAT32,
+    clip_norm: float | None = None,
+    freeze_statistics: bool = True,
 ) -> Iterator[Tried]:
-    """Train with the rate climbing from `low` to `high`, until the loss explodes; also when nobody asks for the rest, all is given back."""
-    with _given_back(model):
+    """Train with the rate climbing from `low` to `high`, until the loss explodes; also when nobody asks for the rest, all is given back.
+
+    `clip_norm` and `freeze_statistics` as the training has them: a rate that explodes without clipping may be a good one with it.
+    """
+    with _given_back(model, freeze_statistics):
         updates = optimizer(model)
         device = next(model.parameters()).device
+        scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "float16")
         mean, best = 0.0, math.inf
         for step in range(steps):
             rate = low * (high / low) ** (step / max(steps - 1, 1))
@@ -80,8 +86,12 @@ def sweep(
                 logits = model(images.to(memory_format=FORMATS[plan.memory_format]))
             loss = loss_of(logits.float())
             updates.zero_grad(set_to_none=True)
-            loss.backward()
-            updates.step()
+            scaler.scale(loss).backward()
+            scaler.unscale_(updates)
+            if clip_norm is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+            scaler.step(updates)
+            scaler.update()
             value = float(loss.detach())
             mean = SMOOTHING * mean + (1 - SMOOTHING) * value
             smoothed = mean / (1 - SMOOTHING ** (step + 1))
@@ -142,12 +152,13 @@ def _loss(train: TrainConfig, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @contextmanager
-def _given_back(model: nn.Module) -> Iterator[None]:
+def _given_back(model: nn.Module, freeze_statistics: bool) -> Iterator[None]:
     """In training mode inside; afterwards weights, buffers, gradients, modes and random numbers are as before."""
     kept = [(parameter, parameter.detach().clone()) for parameter in model.parameters()]
     device = next(model.parameters()).device
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), untouched(model, training=True):
-        hold_frozen_statistics(model)
+        if freeze_statistics:
+            hold_frozen_statistics(model)
         try:
             yield
         finally:

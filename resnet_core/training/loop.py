@@ -1,8 +1,4 @@
-"""The training loop: an iterator of events over a state that can be saved and resumed exactly.
-
-Randomness is a function of (seed, step), never a state that flows along: the data order of an epoch and the augmentation of a step
-are drawn from generators seeded for that epoch or step. So a resumed training repeats what an unbroken one would have done.
-"""
+"""The training loop: an iterator of events over a state that can be saved and resumed exactly."""
 
 import dataclasses
 import gc
@@ -14,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnet_core.config import RunConfig
 from resnet_core.data import Splits, augment, mixup, normalize
@@ -23,34 +18,17 @@ from resnet_core.errors import UserError
 from resnet_core.inspection.gradients import kept_gradient_norms
 from resnet_core.inspection.residual import BlockStatistics, residual_statistics
 from resnet_core.models import block_places, build_model, part_of
+from resnet_core.training.averaging import average, averaged
 from resnet_core.training.device import FORMATS, ComputePlan, device_name, keep_freed_memory, pick_device, plan_compute
 from resnet_core.training.evaluate import predict_batches, score
 from resnet_core.training.events import BlocksMeasured, EpochDone, Event, RunStarted, StepDone, Validating
 from resnet_core.training.freezing import freeze_all_but_head, hold_frozen_statistics, trainable_parameters, unfreeze
 from resnet_core.training.optimization import make_optimizer, make_schedule, phase_config, step_plateau, step_schedules
+from resnet_core.training.streams import CHANGES, DROPS, MIXTURE, epoch_order, seeded, steps_per_epoch
 from resnet_core.training.team import ALONE, Team, distributed, require_shares, synchronized_norms
 
 PROBE_IMAGES = 64
 GPU_RING = 10  # steps between two looks at a GPU: reading one number makes its whole queue wait
-ORDER, CHANGES, MIXTURE, DROPS = 1, 2, 3, 4  # the random streams of a training
-
-
-def seeded(seed: int, *place: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """A generator for one place of a training (what, epoch or step); the same place always gives the same stream."""
-    mixed = seed
-    for number in place:
-        mixed = (mixed * 6364136223846793005 + number + 1442695040888963407) % 2**63
-    return torch.Generator(device).manual_seed(mixed)
-
-
-def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
-    """Indices (count,) in the order in which this epoch (from 1) visits them: the same for every network with this seed."""
-    return torch.randperm(count, generator=seeded(seed, ORDER, epoch))
-
-
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """The last batch may be smaller; a single left-over image is left out, since BatchNorm cannot use it."""
-    return max(count // batch_size + (count % batch_size > 1), 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +72,7 @@ class Training:
         self.model.to(memory_format=FORMATS[self.plan.memory_format])
         self.ema = None
         if config.train.ema_decay is not None:
-            self.ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.train.ema_decay), use_buffers=True)
+            self.ema = averaged(self.model, config.train.ema_decay)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.plan.precision == "float16")
         self.step, self.epochs_done, self.stale_epochs = 0, 0, 0
         self.best_accuracy = -1.0
@@ -212,26 +190,10 @@ class Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         step_schedules(self.schedules)
-        self._average()
+        if self.ema is not None and train.ema_decay is not None:
+            average(self.ema, self.model, train.ema_decay, first=self.step == 0)
         self.step += 1
         return _Measured(step=self.step, rate=rate, images=len(indices), values=torch.cat([told, norms]))
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        """As AveragedModel.update_parameters, which asks a GPU in every step how many there were."""
-        if self.ema is None or self.config.train.ema_decay is None:
-            return
-        kept = [*self.ema.module.parameters(), *self.ema.module.buffers()]
-        now = [*self.model.parameters(), *self.model.buffers()]
-        if self.step == 0:
-            torch._foreach_copy_(kept, now)
-        else:
-            pairs = [(a, b) for a, b in zip(kept, now, strict=True) if a.is_floating_point()]
-            torch._foreach_lerp_([a for a, _ in pairs], [b for _, b in pairs], 1 - self.config.train.ema_decay)
-            for a, b in zip(kept, now, strict=True):
-                if not a.is_floating_point():  # how many batches a BatchNorm has seen
-                    a.copy_(a * self.config.train.ema_decay + b * (1 - self.config.train.ema_decay))
-        self.ema.n_averaged.add_(1)
 
     def _own(self, indices: Tensor) -> Tensor:
         """Which of the step's images this process prepares: with mixup all, since an image's partner may be any of them."""

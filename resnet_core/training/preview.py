@@ -5,7 +5,7 @@ from torch import Tensor
 from resnet_core.config import RunConfig
 from resnet_core.data import DataSpec, Split, augment, mixup
 from resnet_core.data.draws import Share
-from resnet_core.training.loop import CHANGES, MIXTURE, epoch_order, seeded
+from resnet_core.training.streams import CHANGES, MIXTURE, epoch_order, seeded
 
 SHOWN = 32
 MOST = 2048  # images of the step that are changed to find the partners that mixup draws

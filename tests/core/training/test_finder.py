@@ -16,6 +16,7 @@ from resnet_core.data.spec import Splits
 from resnet_core.models import build_model
 from resnet_core.training import StepDone, Training
 from resnet_core.training.finder import Tried, finding, sweep, training_batches
+from resnet_core.training.freezing import freeze_all_but_head
 from resnet_core.training.optimization import make_optimizer
 
 
@@ -87,7 +88,15 @@ def test_a_network_and_the_random_numbers_are_given_back_even_when_nobody_asks_f
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"label_smoothing": 0.2, "rotation": 20, "erase_p": 0.5, "mixup": 0.4, "optimizer": "adamw"}], ids=["plain", "all"]
+    "changes",
+    [
+        {},
+        {"label_smoothing": 0.2, "rotation": 20, "erase_p": 0.5, "mixup": 0.4, "optimizer": "adamw"},
+        {"clip_norm": 0.05},
+        {"freeze_epochs": 1, "epochs": 1},
+        {"freeze_epochs": 1, "epochs": 1, "freeze_statistics": False},
+    ],
+    ids=["plain", "all", "clipped", "frozen", "frozen_but_statistics"],
 )
 def test_its_steps_are_those_of_a_training_with_these_rates(
     splits: Splits, config: Callable[..., RunConfig], changes: dict[str, Any]
@@ -96,7 +105,18 @@ def test_its_steps_are_those_of_a_training_with_these_rates(
     training = Training(cfg, splits, device=torch.device("cpu"))
     expected = [event.loss for event in training.events() if isinstance(event, StepDone)]
     model = build_model(cfg.model, splits.spec, seed=cfg.train.seed)
-    steps = sweep(model, training_batches(cfg, splits), lambda m: make_optimizer(cfg.train, m), low=0.02, high=0.02, steps=len(expected))
+    if cfg.train.freeze_epochs:
+        freeze_all_but_head(model)
+    steps = sweep(
+        model,
+        training_batches(cfg, splits),
+        lambda m: make_optimizer(cfg.train, m),
+        low=0.02,
+        high=0.02,
+        steps=len(expected),
+        clip_norm=cfg.train.clip_norm,
+        freeze_statistics=cfg.train.freeze_statistics,
+    )
     assert [t.loss for t in steps] == expected
 
 
