@@ -32,13 +32,15 @@ def by_depth(values: Sequence[DepthValue], *, x_title: str, y_title: str, percen
     colour = alt.Color(
         "family:N",
         scale=alt.Scale(domain=names, range=[look.color for look in looks.values()]),
-        legend=alt.Legend(title=None, orient="top"),
+        legend=alt.Legend(title=None, orient="top", symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1),
     )
     base = alt.Chart(data).encode(x=x, color=colour)
     line = base.mark_line(strokeWidth=2).encode(
         y=alt.Y("mean(value):Q", title=y_title, axis=axis, scale=alt.Scale(zero=False)),
         strokeDash=alt.StrokeDash(
-            "family:N", scale=alt.Scale(domain=names, range=[list(look.dash) or [1, 0] for look in looks.values()]), legend=None
+            "family:N",
+            scale=alt.Scale(domain=names, range=[list(look.dash) or [1, 0] for look in looks.values()]),
+            legend=None,
         ),
     )
     dots = base.mark_point(size=30, filled=True, opacity=0.75).encode(
