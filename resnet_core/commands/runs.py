@@ -127,10 +127,15 @@ def import_(file: Path, as_json: bool = JSON_OPTION) -> None:
 
 
 @app.command()
-def ship(run: str, name: str, folder: Path = typer.Option(None, help="where to; without it, checkpoints/")) -> None:
+def ship(
+    run: str,
+    name: str,
+    folder: Path = typer.Option(None, help="where to; without it, checkpoints/"),
+    half: bool = typer.Option(False, "--half", help="store convolutions and the head in float16, and measure the accuracy again"),
+) -> None:
     """Make a finished run a checkpoint that comes with the project: weights, history and model card."""
     from resnet_core.runs import Store
     from resnet_core.runs.opening import SHIPPED
     from resnet_core.runs.shipping import ship as ship_run
 
-    say(f"Wrote {ship_run(Store(), run, name, folder or SHIPPED)}")
+    say(f"Wrote {ship_run(Store(), run, name, folder or SHIPPED, half=half)}")

@@ -110,7 +110,13 @@ def _described(name: str, path: Path, metadata: Mapping[str, str]) -> Checkpoint
 
 
 def load_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The weights on the CPU, checked against the hash in the metadata."""
+    """The weights on the CPU, checked against the hash in the metadata; what is stored in half the bits comes in float32."""
+    stored = stored_weights(checkpoint)
+    return {name: tensor.float() if tensor.dtype == torch.float16 else tensor for name, tensor in stored.items()}
+
+
+def stored_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """As they lie in the file."""
     try:
         weights = parse_safetensors(checkpoint.path.read_bytes())
     except FileNotFoundError as error:
@@ -120,6 +126,11 @@ def load_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
     if checkpoint.layout_sha256 not in (None, _layout_sha256(weights)) or weights_sha256(weights) != checkpoint.weights_sha256:
         raise UserError("checkpoint_damaged", path=checkpoint.path, reason="its weights are not the ones that were saved")
     return weights
+
+
+def halved(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Convolutions and matrices in float16; norms and biases, which are few, as they are: a running variance may be beyond float16."""
+    return {name: tensor.half() if tensor.ndim > 1 else tensor for name, tensor in weights.items()}
 
 
 def load_model(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> nn.Module:

@@ -1,17 +1,29 @@
 """A finished run becomes a checkpoint that comes with the project: weights with their history, a model card and a recipe."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from resnet_core.calibration import fit_temperature
 from resnet_core.config import RunConfig
 from resnet_core.data import load_split
 from resnet_core.errors import UserError
+from resnet_core.models import build_model
 from resnet_core.recipes import recipe_text
-from resnet_core.runs.checkpoint import SUFFIX, load_model, load_weights, read_checkpoint, save_checkpoint
+from resnet_core.runs.checkpoint import (
+    SUFFIX,
+    Checkpoint,
+    halved,
+    load_model,
+    load_weights,
+    read_checkpoint,
+    save_checkpoint,
+    stored_weights,
+)
 from resnet_core.runs.metrics import Steps, read_blocks, read_epochs, read_steps
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
@@ -31,7 +43,7 @@ CARD = """# {name}
 | Settings that differ from the defaults | {settings} |
 | Time | {seconds:.0f} s on {device}, {precision} {memory_format} |
 | Weights' SHA-256 | `{sha256}` |
-
+{stored}
 **Train it again**
 
 ```
@@ -45,6 +57,8 @@ decisions about people: it knows single pictures as {dataset} has them, and noth
 
 **Licence.** The weights are shared under the project's licence. {data_licence}
 """
+HALF = """| Stored | convolutions and the head in float16: the accuracy and the loss above were measured again with these; as trained, in float32 (whose SHA-256 this is), {accuracy:.4f} |
+"""
 DATA_LICENCES = {
     "mnist": "MNIST: Yann LeCun and Corinna Cortes, Creative Commons Attribution-Share Alike 3.0.",
     "mnist-mini": "MNIST: Yann LeCun and Corinna Cortes, Creative Commons Attribution-Share Alike 3.0.",
@@ -55,8 +69,11 @@ DATA_LICENCES = {
 }
 
 
-def ship(store: Store, run: str, name: str, folder: Path) -> Path:
-    """Write NAME.safetensors, NAME.md and recipes/NAME.toml into `folder`; raises run_busy for a run that is not finished."""
+def ship(store: Store, run: str, name: str, folder: Path, *, half: bool = False) -> Path:
+    """Write NAME.safetensors, NAME.md and recipes/NAME.toml into `folder`; raises run_busy for a run that is not finished.
+
+    With `half` the weights are stored as `halved` gives them, and the accuracy that is told is measured again with these.
+    """
     found = store.run(run)
     if found.status != "finished":
         raise UserError("run_busy", run=run, status=found.status)
@@ -68,11 +85,24 @@ def ship(store: Store, run: str, name: str, folder: Path) -> Path:
     }
     target = folder / f"{name}{SUFFIX}"
     config, spec = _portable(checkpoint.config), replace(checkpoint.spec, name=_without_place(checkpoint.spec.name))
-    save_checkpoint(target, load_weights(checkpoint), config, spec, {**checkpoint.metrics, "history": history})
+    weights, metrics = load_weights(checkpoint), {**checkpoint.metrics, "history": history}
+    if half:
+        weights = halved(weights)
+        metrics |= _tested(checkpoint, weights)
+    save_checkpoint(target, weights, config, spec, metrics)
     complete(target)
-    (folder / f"{name}.md").write_text(_card(found, name), encoding="utf-8")
+    (folder / f"{name}.md").write_text(_card(found, name, metrics, half), encoding="utf-8")
     write_recipe(folder, name, config)
     return target
+
+
+def _tested(checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> dict[str, float]:
+    """Accuracy and loss of these weights on the test split."""
+    model = build_model(checkpoint.config.model, checkpoint.spec, seed=None)
+    model.load_state_dict(weights)
+    spec, split = load_split(checkpoint.config.data, "test")
+    measured = evaluate(model.eval(), split, spec)
+    return {"test_accuracy": measured.accuracy, "test_loss": measured.loss}
 
 
 def write_recipe(folder: Path, name: str, config: RunConfig) -> None:
@@ -91,7 +121,7 @@ def complete(file: Path) -> None:
         spec, valid = load_split(checkpoint.config.data, "valid")
         logits = evaluate(load_model(checkpoint), valid, spec).logits
         metrics = {**checkpoint.metrics, "temperature": fit_temperature(logits, valid.labels)}
-        save_checkpoint(file, load_weights(checkpoint), checkpoint.config, checkpoint.spec, metrics)
+        save_checkpoint(file, stored_weights(checkpoint), checkpoint.config, checkpoint.spec, metrics)
         checkpoint = read_checkpoint(file)
     ship_familiarity(checkpoint, load_model(checkpoint))
 
@@ -117,19 +147,20 @@ def _thinned(steps: Steps) -> dict[str, Any]:
     }
 
 
-def _card(run: Run, name: str) -> str:
+def _card(run: Run, name: str, metrics: Mapping[str, Any], half: bool) -> str:
     changed = changed_settings(_portable(run.config))
     dataset = _without_place(run.dataset)
     result, facts = run.result, run.facts
-    interval = wilson_interval(round(result["test_accuracy"] * result["test_images"]), result["test_images"])
+    interval = wilson_interval(round(metrics["test_accuracy"] * result["test_images"]), result["test_images"])
     return CARD.format(
         name=name,
         model=run.model_name,
         dataset=dataset,
         low=interval.low,
         high=interval.high,
-        accuracy=result["test_accuracy"],
-        loss=result["test_loss"],
+        accuracy=metrics["test_accuracy"],
+        loss=metrics["test_loss"],
+        stored=HALF.format(accuracy=result["test_accuracy"]) if half else "",
         images=result["test_images"],
         tested=result["tested"],
         valid=run.valid_accuracy,

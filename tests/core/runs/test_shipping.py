@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnet_core import cli
 from resnet_core.calibration import fit_temperature
@@ -17,6 +18,7 @@ from resnet_core.runs import (
     Store,
     find_checkpoint,
     load_model,
+    load_weights,
     read_blocks,
     read_checkpoint,
     read_epochs,
@@ -25,6 +27,7 @@ from resnet_core.runs import (
     shipped_gradient_norms,
     shipped_names,
 )
+from resnet_core.runs.checkpoint import stored_weights
 from resnet_core.runs.shipping import complete, ship
 from resnet_core.statistics import wilson_interval
 from resnet_core.training import evaluate
@@ -85,6 +88,23 @@ def test_a_shipped_run_brings_its_history_and_recipe_and_no_path_of_the_machine(
     assert f"--recipe checkpoints/recipes/{recipe.name}" in card
     for text in (card, recipe.read_text(), file.read_bytes().decode("latin-1")):
         assert digits.partition(":")[2] not in text
+    # in half the bits
+    small = read_checkpoint(ship(store, run.run, "small", folder, half=True))
+    stored, trained_weights = stored_weights(small), load_weights(trained)
+    assert {name: tensor.dtype for name, tensor in stored.items() if tensor.ndim > 1} == dict.fromkeys(
+        [name for name, tensor in trained_weights.items() if tensor.ndim > 1], torch.float16
+    )
+    for name, tensor in load_weights(small).items():
+        assert tensor.dtype == trained_weights[name].dtype
+        assert torch.allclose(tensor, trained_weights[name], rtol=2**-10, atol=1e-7)
+    images = load_split(trained.config.data, "test")[1]
+    measured = evaluate(load_model(small), images, small.spec)
+    assert small.metrics["test_accuracy"] == measured.accuracy
+    assert small.metrics["test_loss"] == pytest.approx(measured.loss, rel=1e-6)
+    assert small.metrics["test_loss"] != trained.metrics["test_loss"]
+    card = (folder / "small.md").read_text()
+    assert f"test accuracy {measured.accuracy:.4f}" in card
+    assert "float16" in card
 
 
 @pytest.mark.parametrize("name", shipped_names())
