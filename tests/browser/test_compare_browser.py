@@ -21,7 +21,10 @@ def test_from_a_cell_to_an_image_to_what_both_networks_look_at(server: Server, p
     cell.click()
     opened = page.get_by_text(re.compile(r"A says \d, B says \d"))
     expect(opened).to_be_visible()
+    answers = re.match(r"A says (\d), B says (\d)", opened.inner_text())
+    assert answers is not None
     picture = page.locator(".st-key-compare_gallery button").nth(1)
+    expect(picture).to_have_attribute("title", re.compile(rf"A: {answers[1]} .*B: {answers[2]} "))  # else those of before are still there
     title = picture.get_attribute("title") or ""
     number = re.match(r"Image (\d+)", title)
     assert number is not None

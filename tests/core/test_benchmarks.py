@@ -17,6 +17,8 @@ from resnet_core.models import build_model
 
 CPU = torch.device("cpu")
 
+pytestmark = pytest.mark.timeout(600)  # a busy machine measures for longer
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LOOKING)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 MEMBER = Path(__file__).with_name("team_member.py")
 EVERYTHING = {"rotation": 20, "elastic": 1, "thickness": 1, "crop_padding": 1, "flip": True, "jitter": 0.2, "erase_p": 0.5, "cutout": 3}
 CASES: dict[str, dict[str, Any]] = {
-    "sgd": {"epochs": 9, "schedule": "cosine", "learning_rate": 0.1},
+    "sgd": {"epochs": 9, "schedule": "cosine", "learning_rate": 0.05},
     "adam, unfrozen": {"epochs": 3, "optimizer": "adam", "learning_rate": 0.001, "freeze_epochs": 1, "ema_decay": 0.8, "clip_norm": 0.5},
     "augmented": {"epochs": 1, **EVERYTHING},
     "mixup": {"epochs": 1, "mixup": 0.4, **EVERYTHING},
