@@ -82,10 +82,9 @@ def recording_of(checkpoint: Checkpoint) -> Recording | None:
 
 
 def trained_together(recording: Recording) -> tuple[Recording, ...]:
-    """With the others of a run's experiment, as far as they have steps; with the twin that came with a shipped network."""
+    """With the others of a run's experiment; with the twin that came with a shipped network."""
     if recording.run is not None:
-        members = store().pair_of(store().run(recording.run.run))
-        return tuple(Recording(run=run) for run in members)
-    twin = twin_of(recording._shipped)
+        return tuple(Recording(run=run) for run in store().pair_of(store().run(recording.run.run)))
+    twin = twin_of(recording.checkpoint) if recording.checkpoint is not None else None
     other = recording_of(twin.checkpoint) if twin is not None and twin.origin == "shipped" else None
     return (recording, other) if other is not None else (recording,)
