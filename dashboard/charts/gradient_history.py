@@ -18,11 +18,11 @@ def binned_norms(steps: Sequence[int], norms: Mapping[str, Sequence[float]], *, 
 
     A stretch without any (a frozen part) is left out.
     """
-    rows = []
+    rows, end = [], (steps[0] - 1 if steps else 0)
     for stretch in np.array_split(np.arange(len(steps)), min(columns, max(len(steps), 1))):
         if not len(stretch):
             continue
-        start, end = steps[stretch[0]] - 1, steps[stretch[-1]]
+        start, end = end, steps[stretch[-1]]  # without gaps where some steps were not kept
         for part, values in norms.items():
             found = np.asarray(values, dtype=np.float64)[stretch]
             found = found[np.isfinite(found) & (found > 0)]

@@ -112,6 +112,8 @@ def test_steps_are_gathered_by_their_geometric_mean() -> None:
     ]
     assert common_limits([data]) == (1, 10)
     assert common_limits([data.assign(norm=5.0)]) == (1, 10)
+    some = binned_norms([1, 3, 6, 9], {"stem": [1.0, 1.0, 1.0, 1.0]}, columns=2)
+    assert [(row["start"], row["end"]) for row in some.to_dict("records")] == [(0, 3), (3, 9)], "steps that were not kept leave no gap"
     empty = binned_norms([], {"stem": []})
     assert empty.empty
     assert common_limits([empty]) == (0.1, 10)
