@@ -38,9 +38,7 @@ def by_depth(values: Sequence[DepthValue], *, x_title: str, y_title: str, percen
     line = base.mark_line(strokeWidth=2).encode(
         y=alt.Y("mean(value):Q", title=y_title, axis=axis, scale=alt.Scale(zero=False)),
         strokeDash=alt.StrokeDash(
-            "family:N",
-            scale=alt.Scale(domain=names, range=[list(look.dash) or [1, 0] for look in looks.values()]),
-            legend=None,
+            "family:N", scale=alt.Scale(domain=names, range=[list(look.dash) or [1, 0] for look in looks.values()]), legend=None
         ),
     )
     dots = base.mark_point(size=30, filled=True, opacity=0.75).encode(

@@ -16,7 +16,7 @@ from resnet_core.errors import UserError
 from resnet_core.recipes import read_recipe
 from resnet_core.runs.metrics import read_epochs
 from resnet_core.runs.opening import SHIPPED
-from resnet_core.runs.run import ACTIVE, Run
+from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
 
 DEPTHS, SEEDS = (8, 20, 32, 44, 56), (0, 1, 2)
@@ -92,7 +92,7 @@ def experiment(base: RunConfig, depths: Sequence[int] = DEPTHS, seeds: Sequence[
 
 def missing(store: Store, configs: Iterable[RunConfig]) -> tuple[RunConfig, ...]:
     """Those that no run in the store has finished or is about to."""
-    known = [run.config for run in store.runs() if run.status in (*ACTIVE, "queued", "finished")]
+    known = [run.config for run in store.runs() if run.is_going_on or run.status == "finished"]
     return tuple(config for config in configs if config not in known)
 
 

@@ -70,6 +70,11 @@ class Run:
         return self.status in ACTIVE
 
     @property
+    def is_going_on(self) -> bool:
+        """It trains, or waits for its turn."""
+        return self.is_active or self.status == "queued"
+
+    @property
     def is_resumable(self) -> bool:
         """Stopped, interrupted, or failed for a reason that may be gone; a NaN would only come back."""
         return self.status in ("stopped", "interrupted", "failed") and (self.error is None or self.error[0] != "loss_not_finite")

@@ -28,10 +28,7 @@ def save(path: Path, model: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def pair(tmp_path: Path, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "shipped"
-    folder.mkdir()
-    monkeypatch.setattr("resnet_core.runs.opening.SHIPPED", folder)
+def pair(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for module in (
         "measuring",
         "components.blocks.lesions",
@@ -43,8 +40,8 @@ def pair(tmp_path: Path, own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     for module in ("measuring", "components.blocks.decision"):
         monkeypatch.setattr(f"dashboard.{module}.PROBE_IMAGES", PROBE_IMAGES)
     for model in ("resnet14", "plain14"):
-        save(folder / f"{model}-tiny.safetensors", model)
-    return folder
+        save(shipped / f"{model}-tiny.safetensors", model)
+    return shipped
 
 
 def chart(app: AppTest, column: str) -> list[dict[str, Any]]:

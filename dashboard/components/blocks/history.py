@@ -45,7 +45,7 @@ def history_view(checkpoint: Checkpoint, image: ShownImage) -> None:
     if not store().exists(name):
         _show_shipped(checkpoint)
         return
-    going_on = _is_going_on(store().run(name))
+    going_on = store().run(name).is_going_on
 
     @st.fragment(run_every=TICK if going_on else None)
     def panel() -> None:
@@ -57,20 +57,16 @@ def history_view(checkpoint: Checkpoint, image: ShownImage) -> None:
                 st.toast(words, icon=":material/open_in_full:")
             run = store().run(name)
             _show(run)
-            if going_on and not _is_going_on(run):
+            if going_on and not run.is_going_on:
                 st.rerun()
 
     panel()
 
 
-def _is_going_on(run: Run) -> bool:
-    return run.is_active or run.status == "queued"
-
-
 def _show(run: Run) -> None:
     records = read_blocks(store(), run.run)
     if not records:
-        st.caption(t("history.waiting") if _is_going_on(run) else t("history.none"))
+        st.caption(t("history.waiting") if run.is_going_on else t("history.none"))
         st.caption(_disk(run))
         return
     measure = _controls(run.run, records, run)

@@ -27,7 +27,7 @@ def history_view(checkpoint: Checkpoint) -> None:
     st.subheader(t("gradients.history_title"), anchor=False)
     runs = [Recording(run=run) for run in store().runs()]
     shipped = recording_of(checkpoint)
-    recordings = {one.name: one for one in (*([shipped] if shipped else []), *runs) if one.run is None or one.run.step or one.is_going_on}
+    recordings = {one.name: one for one in (*([shipped] if shipped else []), *runs) if one.has_begun or one.is_going_on}
     own = checkpoint.name.partition("@")[0]
     if shipped is None and checkpoint.name in shipped_names():
         st.caption(t("gradients.history_shipped", name=checkpoint.name))
@@ -59,7 +59,7 @@ def history_view(checkpoint: Checkpoint) -> None:
     def panel() -> None:
         with guarded():
             members = trained_together(chosen)
-            _show([one for one in members if one.run is None or one.run.step], by_layer)
+            _show([one for one in members if one.has_begun], by_layer)
             if going_on and not any(one.is_going_on for one in members):
                 st.rerun()
 

@@ -36,7 +36,12 @@ class Recording:
 
     @property
     def is_going_on(self) -> bool:
-        return self.run is not None and (self.run.is_active or self.run.status == "queued")
+        return self.run is not None and self.run.is_going_on
+
+    @property
+    def has_begun(self) -> bool:
+        """There are steps to draw."""
+        return self.run is None or self.run.step > 0
 
     @property
     def total_steps(self) -> int:

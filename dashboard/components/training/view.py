@@ -48,7 +48,7 @@ def training_view() -> None:
                 waiting_runs(everyone)
             now = [run for run in everyone if run.run in watched]
             _show(sorted(now, key=lambda run: run.created))
-            if going_on and not any(run.status in WAITING for run in store().runs()):
+            if going_on and not any(run.is_going_on for run in store().runs()):
                 st.rerun()
 
     panel()
@@ -70,7 +70,7 @@ def _most_telling(experiments: dict[str, list[Run]]) -> str:
 
 
 def _is_going_on(members: Sequence[Run]) -> bool:
-    return any(run.status in WAITING for run in members)
+    return any(run.is_going_on for run in members)
 
 
 def _title(members: Sequence[Run]) -> str:

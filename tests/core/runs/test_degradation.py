@@ -82,22 +82,8 @@ def test_finished_trainings_are_collected_with_their_own_numbers(
     (tmp_path / "recipe.toml").write_text(recipe_text(base))
     elsewhere = dataclasses.replace(result, rows=(dataclasses.replace(result.rows[0], depth=20, device="CUDA"),))
     write_result(elsewhere, tmp_path / "shared.json")
-    assert (
-        cli.run(
-            [
-                "degradation",
-                "--recipe",
-                str(tmp_path / "recipe.toml"),
-                "--depth",
-                "8",
-                "--seed",
-                "0",
-                "--write",
-                str(tmp_path / "shared.json"),
-            ]
-        )
-        == 0
-    )
+    recipe, shared_file = str(tmp_path / "recipe.toml"), str(tmp_path / "shared.json")
+    assert cli.run(["degradation", "--recipe", recipe, "--depth", "8", "--seed", "0", "--write", shared_file]) == 0
     assert "2 of 2 networks" in capsys.readouterr().err
     shared = read_result(tmp_path / "shared.json")
     assert shared is not None
