@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from dashboard.charts.theme import REFERENCE, SERIES, NetworkStyle
 
+POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"  # in Vega's own language
+FEW_DECADES = "domain('y')[1] / domain('y')[0] < 20"
 MOST_POINTS = 1500  # per curve; more than the pixels it is drawn on
 
 
@@ -68,10 +70,11 @@ def epoch_curves(
     y_title: str,
     height: int = 190,
     percent: bool = False,
+    log: bool = False,
     x_end: float | None = None,
 ) -> alt.LayerChart:
     """Per epoch: training thin and faint, validation with points. Both sequences name the same networks in the same order."""
-    look = _Axes(x_title=x_title, y_title=y_title, percent=percent, x_end=x_end)
+    look = _Axes(x_title=x_title, y_title=y_title, percent=percent, log=log, x_end=x_end)
     thin = _lines(_table([(curve, curve.y) for curve in train]), train, look, opacity=0.55, width=1.2)
     data = _table([(curve, curve.y) for curve in valid])
     return _layered(name, [thin, _lines(data, valid, look, width=2), _lines(data, valid, look, marks=True)], height)
@@ -121,7 +124,10 @@ class _Axes:
         return alt.X("x:Q", title=self.x_title, scale=alt.Scale(nice=False, zero=False, **domain), axis=alt.Axis(tickMinStep=1, grid=False))
 
     def y(self, *, zero: bool = False) -> alt.Y:
-        axis = alt.Axis(format=".0%") if self.percent else alt.Axis(format="~g" if not self.log else ".0e", tickCount=5)
+        axis = alt.Axis(format="~%" if self.percent else "~g", tickCount=5)
+        if self.log:  # Vega draws a tick for 2, 3, ... 9 times a power of ten too: those stay quiet
+            axis.gridOpacity = {"condition": {"test": POWER_OF_TEN, "value": 1}, "value": 0.25}
+            axis.labelOpacity = {"condition": {"test": f"{POWER_OF_TEN} || {FEW_DECADES}", "value": 1}, "value": 0}
         return alt.Y("y:Q", title=self.y_title, scale=alt.Scale(type="log" if self.log else "linear", zero=zero), axis=axis)
 
 
@@ -151,7 +157,9 @@ def _lines(
             "curve:N",
             title=None,
             scale=alt.Scale(domain=names, range=[curve.style.color for curve in curves]),
-            legend=alt.Legend(orient="top", symbolType="stroke", symbolStrokeWidth=3, labelLimit=260) if len(names) > 1 else None,
+            legend=alt.Legend(orient="top", symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1, labelLimit=260)
+            if len(names) > 1
+            else None,
         ),
         "tooltip": [
             alt.Tooltip("curve:N", title=" "),

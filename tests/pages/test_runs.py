@@ -1,6 +1,7 @@
 """The Runs page without a browser: the table, its filters, and what can be done with a run."""
 
 import io
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from dashboard.components.runs.details import _archive, _event_files, _metrics_c
 from dashboard.i18n import sentences
 from resnet_core.config import RunConfig
 from resnet_core.runs import Store, import_run, read_epochs, read_steps, shipped_names
+from resnet_core.runs.opening import SHIPPED as CHECKPOINTS
 from tests.pages.conftest import OpenPage, assert_healthy
 from tests.pages.test_train import a_run, text_of
 
@@ -24,7 +26,30 @@ def test_an_empty_store_shows_what_came_with_the_project(open_page: OpenPage, la
     app = open_page("runs", language=language)
     assert_healthy(app)
     assert sentences(language)["runs.none"] in text_of(app)
-    assert [expander.label.partition(":")[0].partition("：")[0] for expander in app.expander] == list(shipped_names())
+    table = app.dataframe[0].value
+    assert list(table["name"]) == list(shipped_names())
+    for name, accuracy, size in zip(table["name"], table["test"], table["size"], strict=True):
+        assert f"{accuracy:.2%}" in (CHECKPOINTS / f"{name}.md").read_text(encoding="utf-8")
+        assert 1e6 * size == (CHECKPOINTS / f"{name}.safetensors").stat().st_size
+
+
+def test_the_card_of_a_shipped_network_is_there_when_asked_for(open_page: OpenPage, language: str) -> None:
+    app = open_page("runs", language=language)
+    card = (CHECKPOINTS / "plain56-mnist.md").read_text(encoding="utf-8").strip()
+    assert card not in text_of(app)
+    app.selectbox(key="runs_shipped_card").set_value("plain56-mnist").run()
+    assert_healthy(app)
+    assert card in text_of(app)
+
+
+def test_a_damaged_shipped_network_takes_none_of_the_others_away(open_page: OpenPage, shipped: Path, language: str) -> None:
+    shutil.copy(CHECKPOINTS / "resnet20-mnist.safetensors", shipped / "whole.safetensors")
+    (shipped / "broken.safetensors").write_bytes((shipped / "whole.safetensors").read_bytes()[:-100])
+    app = open_page("runs", language=language)
+    assert_healthy(app)
+    assert len(app.error) == 1
+    assert "broken" in app.error[0].value
+    assert list(app.dataframe[0].value["name"]) == ["whole"]
 
 
 def test_the_table_has_every_run_and_its_numbers(open_page: OpenPage, language: str) -> None:

@@ -1,12 +1,16 @@
 """The Train page without a browser: what it offers, what it starts, what it says of trainings in every state."""
 
+import json
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from dashboard.i18n import sentences
+from dashboard.loading import open_checkpoint
 from resnet_core.config import PARTS, RunConfig
 from resnet_core.runs import Store
 from resnet_core.runs.metrics import RunWriter
@@ -70,6 +74,19 @@ def test_the_first_visit_offers_a_pair_and_says_what_it_costs(open_page: OpenPag
     assert app.number_input(key="train_epochs").value == RunConfig().train.epochs
     assert "269,434 / 269,434" in text_of(app)  # the twin has exactly as many
     assert sentences(language)["train.nothing_yet"] in text_of(app)
+
+
+def test_the_first_visit_shows_how_the_shipped_networks_learned(open_page: OpenPage) -> None:
+    app = open_page("train")
+    specs = [json.loads(element.proto.spec) for element in app.get("vega_lite_chart")]
+    error = next(spec for spec in specs if "shipped_view" in str(spec))
+    assert {layer["encoding"]["y"]["scale"]["type"] for layer in error["layer"]} == {"log"}
+    (chart,) = (element for element in app.get("vega_lite_chart") if json.loads(element.proto.spec) == error)
+    tables = [pa.ipc.open_stream(data.data.data).read_pandas() for data in chart.proto.datasets]
+    drawn = pd.concat(tables).query("curve == 'plain56-mnist'")["y"]
+    for row in open_checkpoint("plain56-mnist").metrics["history"]["epochs"]:
+        for split in ("train", "valid"):
+            assert any(abs(value - (1 - row[f"{split}_accuracy"])) < 1e-9 for value in drawn)
 
 
 def test_start_hands_the_form_to_the_queue(open_page: OpenPage, started: list[list[RunConfig]]) -> None:
