@@ -42,9 +42,14 @@ def answer_matrix(
     height = height or (240 if max(map(len, classes)) <= 2 else 300)  # long names stand aslant below
     small = len(classes) <= MOST_NUMBERS
     labels = alt.Axis(
-        ticks=False, domain=False, labelLimit=70, labelAngle=0 if max(map(len, classes)) <= 2 else -45, labelOverlap=not small
+        ticks=False,
+        domain=False,
+        labelLimit=70,
+        labelAngle=0 if max(map(len, classes)) <= 2 else -45,
+        labelOverlap=not small,
+        labelFlush=False,
     )
-    side = alt.Axis(ticks=False, domain=False, labelLimit=70, labelOverlap=not small)
+    side = alt.Axis(ticks=False, domain=False, labelLimit=70, labelOverlap=not small, labelFlush=False)
     x = alt.X("column_name:N", title=column_title, sort=order, scale=alt.Scale(domain=order), axis=labels)
     y = alt.Y("row_name:N", title=row_title, sort=order, scale=alt.Scale(domain=order), axis=side)
     base = alt.Chart(data)

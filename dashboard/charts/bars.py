@@ -32,7 +32,9 @@ def probability_bars(
             x=alt.X("class:N", title=x_title, sort=list(classes), axis=alt.Axis(labelAngle=0 if len(classes) <= 12 else -45)),
             xOffset=alt.XOffset("network:N", sort=names),
             y=alt.Y("probability:Q", title=y_title, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5)),
-            color=alt.Color("network:N", title=None, scale=alt.Scale(domain=names, range=colors), legend=alt.Legend(orient="top")),
+            color=alt.Color(
+                "network:N", title=None, scale=alt.Scale(domain=names, range=colors), legend=alt.Legend(orient="top", columns=2)
+            ),
             tooltip=[
                 alt.Tooltip("network:N", title=" "),
                 alt.Tooltip("class:N", title=x_title),

@@ -15,7 +15,7 @@ TOP = 44.0  # where x stands
 LANE = 116.0  # room left of the layers for arcs, and for layers on the shortcut
 MIDDLE = LANE + LAYER / 2
 ENTRY, ADD = 10.0, 11.0  # radii
-COLUMNS = (70, 78, 64)  # widths of the numbers beside the layers
+COLUMNS = (62, 56, 46)  # widths of the numbers beside the layers
 ASIDE = 96.0  # width of a layer on the shortcut
 ROUND = 12  # px, corners of arcs
 
@@ -125,7 +125,7 @@ def _incoming(drawn: _Block, step: Step, above: Step | None) -> None:
             start = TOP + ENTRY if above is None else drawn.rows[name] + _half(above)
             label = drawn.entry_shape() if above is None else shape_text(drawn.known[name].output_shape)
             drawn.items.append(path_item(f"M{MIDDLE} {start}V{y - _half(step)}", "edge", arrow=True))
-            drawn.items.append(text_item(MIDDLE + 8, (start + y - _half(step)) / 2 + 3, label, size=SMALL - 1, faint=True))
+            drawn.items.append(text_item(MIDDLE + 8, (start + y - _half(step)) / 2 + 3, label, size=SMALL, faint=True))
         else:
             drawn.arcs.append(_arc(drawn, name, step))
 
@@ -158,7 +158,7 @@ def _draw_arcs(drawn: _Block) -> None:
         out = LANE - 24 - (LANE - 42) * (share if len(by_length) > 1 else 0.4)
         mark = "shortcut identity" if arc.is_shortcut else "edge"
         drawn.items.append(path_item(_around(arc.begin, arc.source, out, arc.target, arc.end), mark, arrow=True))
-        label = text_item(out - 5, (arc.source + arc.target) / 2, arc.label, size=SMALL - 1, faint=not arc.is_shortcut, anchor="middle")
+        label = text_item(out - 5, (arc.source + arc.target) / 2, arc.label, size=SMALL, faint=not arc.is_shortcut, anchor="middle")
         drawn.items.append({**label, "turn": -90})
 
 
@@ -187,9 +187,9 @@ def _beside(drawn: _Block) -> None:
         )
         drawn.items.append(text_item(x, y + 4, fitting(_layer_name(step, short=True), ASIDE - 4), size=SMALL, anchor="middle"))
     if parameters := sum(step.parameters for step in drawn.aside):
-        drawn.items.append(text_item(x + 6, top - 19, f"+{parameters:,}", size=SMALL - 1))
+        drawn.items.append(text_item(x + 6, top - 19, f"+{parameters:,}", size=SMALL))
     below = top + pitch * (len(drawn.aside) - 1) + 26
-    drawn.items.append(text_item(x + 6, below, shape_text(drawn.aside[-1].output_shape), size=SMALL - 1))
+    drawn.items.append(text_item(x + 6, below, shape_text(drawn.aside[-1].output_shape), size=SMALL))
 
 
 # -- words -----------------------------------------------------------------------------------------------------------------------------

@@ -76,7 +76,8 @@ def history_heatmap(
     places = row_places(list(blocks))
     top = max(places.values(), default=0) + ROW
     far = limit or float(cells["value"].abs().max()) or 1.0
-    end = max(x_end or 0.0, float(cells["end"].max()))
+    end = x_end if x_end and x_end >= cells["step"].max() else float(cells["end"].max())
+    cells = cells.assign(end=cells["end"].clip(upper=end))
     chosen = alt.selection_point(name=CELL, fields=["name", "step"], clear=False)
     return (
         alt.Chart(cells)

@@ -22,7 +22,7 @@ def probability_table(
     y_title: str,
     value_title: str,
 ) -> alt.LayerChart:
-    """Each (K,) of `probabilities` is a row; the darker a field, the likelier its class; numbers from 0.5% on."""
+    """Each (K,) of `probabilities` is a row; the fuller the colour of a field, the likelier its class; numbers from 0.5% on."""
     data = pd.DataFrame(
         [
             {"part": row, "class": label, "probability": float(value), "said": ">99%" if value > 0.99 else f"{value:.0%}"}
@@ -32,7 +32,7 @@ def probability_table(
     )
     base = alt.Chart(data).encode(
         x=alt.X("class:N", title=x_title, sort=list(classes), axis=alt.Axis(labelAngle=0, orient="top")),
-        y=alt.Y("part:N", title=y_title, sort=list(rows), axis=alt.Axis(labelLimit=220, labelOverlap=False)),
+        y=alt.Y("part:N", title=y_title, sort=list(rows), axis=alt.Axis(labelLimit=220, labelOverlap=False, labelFlush=False)),
     )
     fields = base.mark_rect(stroke="#80808040").encode(
         color=alt.value(color),

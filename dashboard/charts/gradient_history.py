@@ -75,7 +75,7 @@ def norm_heatmap(
                 title=None,
                 sort=words[::-1],
                 scale=alt.Scale(domain=words[::-1]),
-                axis=alt.Axis(labelOverlap=len(words) > (height - AXIS) / 11),
+                axis=alt.Axis(labelOverlap=len(words) > (height - AXIS) / 11, labelFlush=False),
             ),
             color=alt.Color(
                 "norm:Q",

@@ -44,6 +44,7 @@ def class_change_bars(
         y_format="+d",
         tooltip_format="+.1f",
         domain=[-100, 25],
+        ticks=range(-100, 26, 25),
     )
     return _layered([chart, _rule(0.0)], height)
 
@@ -101,19 +102,21 @@ def _bars(
     y_format: str,
     tooltip_format: str,
     domain: Sequence[float],
+    ticks: Sequence[float] = (),
 ) -> alt.Chart:
-    """`names` are the columns of the place and of the value."""
+    """`names` are the columns of the place and of the value; without `ticks` about five."""
     place, value = names
     rows = [{"network": n.name, place: where, value: number} for n in networks for where, number in zip(places, n.values, strict=True)]
     found = [n.name for n in networks]
-    legend = alt.Legend(orient="top") if len(found) > 1 else None
+    legend = alt.Legend(orient="top", columns=2) if len(found) > 1 else None
+    axis = alt.Axis(format=y_format, values=list(ticks)) if ticks else alt.Axis(format=y_format, tickCount=5)
     return (
         alt.Chart(pd.DataFrame(rows, columns=["network", place, value]))
         .mark_bar()
         .encode(
             x=alt.X(f"{place}:N", title=x_title, sort=list(places), axis=alt.Axis(labelAngle=0 if len(places) <= 20 else -90)),
             xOffset=alt.XOffset("network:N", sort=found),
-            y=alt.Y(f"{value}:Q", title=y_title, scale=alt.Scale(domain=list(domain)), axis=alt.Axis(format=y_format, tickCount=5)),
+            y=alt.Y(f"{value}:Q", title=y_title, scale=alt.Scale(domain=list(domain)), axis=axis),
             color=alt.Color("network:N", title=None, scale=alt.Scale(domain=found, range=[n.style.color for n in networks]), legend=legend),
             tooltip=[
                 alt.Tooltip("network:N", title=" "),

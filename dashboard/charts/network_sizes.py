@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import altair as alt
 import pandas as pd
 
-from dashboard.charts.theme import RESNET, SELECTED, SERIES
+from dashboard.charts.theme import REFERENCE, RESNET, SELECTED, SERIES
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,5 +90,5 @@ def linear_chart(rows: Sequence[SizeRow], words: SizeWords) -> alt.LayerChart:
             alt.Tooltip("parameters:Q", title=words.parameters, format=",.2f"),
         ],
     )
-    texts = base.mark_text(align="left", dx=4).encode(text=alt.Text("linear_share:Q", format=".0%"))
+    texts = base.mark_text(align="left", dx=4, color=REFERENCE).encode(text=alt.Text("linear_share:Q", format=".0%"))
     return alt.layer(bars, texts).properties(height=18 * len(rows), padding={"top": 8, "left": 4, "right": 4, "bottom": 4})

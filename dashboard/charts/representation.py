@@ -30,9 +30,13 @@ def cka_heatmap(
     few = max(len(rows), len(columns)) <= 12
     angle = 0 if max(map(len, columns)) <= 4 and few else -90
     x = alt.X(
-        "column:N", title=column_title, sort=list(columns), axis=alt.Axis(labelAngle=angle, ticks=False, domain=False, labelLimit=110)
+        "column:N",
+        title=column_title,
+        sort=list(columns),
+        axis=alt.Axis(labelAngle=angle, ticks=False, domain=False, labelLimit=110, labelFlush=False),
     )
-    y = alt.Y("row:N", title=row_title, sort=list(reversed(rows)), axis=alt.Axis(ticks=False, domain=False, labelLimit=110))
+    side = alt.Axis(ticks=False, domain=False, labelLimit=110, labelFlush=False)
+    y = alt.Y("row:N", title=row_title, sort=list(reversed(rows)), axis=side)
     base = alt.Chart(data)
     cells = base.mark_rect().encode(
         x=x,

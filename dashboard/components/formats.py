@@ -1,5 +1,7 @@
 """Numbers as people read them, in the reader's language."""
 
+import re
+
 from dashboard.i18n import t
 
 
@@ -11,6 +13,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return t("time.minutes", minutes=whole // 60, seconds=whole % 60)
     return t("time.hours", hours=whole // 3600, minutes=whole % 3600 // 60)
+
+
+def device_words(name: str) -> str:
+    """A device's name as records have it, the CPU's in the reader's language."""
+    return re.sub(r"CPU, (\d+) cores?", lambda found: t("device.cpu_one" if found[1] == "1" else "device.cpu", cores=found[1]), name)
 
 
 def percent(share: float | None, digits: int = 2) -> str:

@@ -70,7 +70,7 @@ def _show(checkpoint: Checkpoint, choice: ImageChoice) -> None:
         st.image(enlarged(picked.pixels), width=ENLARGED, alt=t("pick.image_alt", index=choice.index, label=picked.class_name))
         with st.container(gap="xsmall"):
             st.markdown(t("pick.image_label", label=picked.class_name))
-            st.markdown(_said(checkpoint, choice, picked))
+            st.markdown(_said(checkpoint, choice, picked), help=t("pick.image_answer_help"))
 
 
 def _said(checkpoint: Checkpoint, choice: ImageChoice, picked: PickedImage) -> str:

@@ -1,5 +1,6 @@
 """What two networks answer to the same images, and where they part."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,12 +28,17 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """One network's probabilities (n, K) for n images with labels (n,), and what they cost: seconds in batches of `batch_size`."""
+    """One network's probabilities (n, K) for n images with labels (n,), and what they cost in batches of `batch_size`.
+
+    `seconds` is the whole; `fastest` is the seconds per image of the fastest batch, which says more about the network: the first one also
+    builds kernels, and whatever else the machine does only adds to a batch.
+    """
 
     probabilities: NDArray[np.float32]
     labels: NDArray[np.int64]
     evaluation: Evaluation
     seconds: float
+    fastest: float
     batch_size: int
 
     def __len__(self) -> int:
@@ -66,6 +72,12 @@ class Answers:
 
     @property
     def seconds_per_1000(self) -> float:
+        """Of its fastest batch."""
+        return 1000 * self.fastest
+
+    @property
+    def expected_seconds_per_1000(self) -> float:
+        """On this machine, with whatever else it does."""
         return 1000 * self.seconds / len(self)
 
 
@@ -79,11 +91,13 @@ def answer(
     progress: Progress | None = None,
 ) -> Answers:
     """All answers of a network to a split at the network's own size, in float32 and eval mode."""
-    device, parts = torch.device(device), []
+    device, parts, fastest = torch.device(device), [], math.inf
     images, model = split.to(device), model.to(device)
-    start = time.perf_counter()
+    start = since = time.perf_counter()
     for done, logits in predict_batches(model, images, spec, batch_size=batch_size, device=device, plan=PLAN):
         parts.append(logits.cpu())  # which also waits for the device
+        now = time.perf_counter()
+        fastest, since = min(fastest, (now - since) / len(logits)), now
         if progress is not None:
             progress(done, len(images))
     seconds = time.perf_counter() - start
@@ -93,6 +107,7 @@ def answer(
         labels=split.labels.cpu().numpy(),
         evaluation=score(logits, split.labels.cpu(), len(spec.classes)),
         seconds=seconds,
+        fastest=fastest,
         batch_size=batch_size,
     )
 

@@ -51,6 +51,17 @@ def test_what_a_link_brought_stays(open_page: OpenPage) -> None:
     assert "ReLU(F(x))" in text_of(app)  # a plain network has no shortcut to compare with
 
 
+@pytest.mark.parametrize(("cores", "words"), [(1, ("CPU, 1 core", "CPU，1 核")), (6, ("CPU, 6 cores", "CPU，6 核"))])
+def test_the_machine_is_named_in_the_reader_s_language(
+    open_page: OpenPage, language: str, monkeypatch: pytest.MonkeyPatch, cores: int, words: tuple[str, str]
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    said = text_of(open_page("home", language=language))
+    assert f"{words[language == 'zh']}  \n" in said
+
+
 def test_ready_networks_and_running_trainings_are_listed(open_page: OpenPage, language: str) -> None:
     a_run("finished", result={"test_accuracy": 0.9123, "test_images": 10_000, "seconds": 30.0, "tested": "last"})
     app = open_page("home", language=language)

@@ -89,6 +89,16 @@ def test_the_first_visit_shows_how_the_shipped_networks_learned(open_page: OpenP
             assert any(abs(value - (1 - row[f"{split}_accuracy"])) < 1e-9 for value in drawn)
 
 
+def test_a_stopped_pair_is_told_by_the_network_that_had_its_turn(open_page: OpenPage, language: str) -> None:
+    a_run("stopped", pair="one")
+    writer = RunWriter(Store(), Store().create(RunConfig.from_flat({"model": "plain8"}), "cpu").run)
+    writer.set(status="stopped", pair="one")
+    writer.close()
+    app = open_page("train", language=language)
+    assert_healthy(app)
+    assert app.metric[0].value != "–"
+
+
 def test_start_hands_the_form_to_the_queue(open_page: OpenPage, started: list[list[RunConfig]]) -> None:
     app = open_page("train")
     app.number_input(key="train_epochs").set_value(7)

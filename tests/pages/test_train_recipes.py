@@ -155,6 +155,7 @@ def test_waiting_runs_are_moved_and_taken_out(open_page: OpenPage) -> None:
     app = open_page("train")
     assert_healthy(app)
     assert sentences("en")["waiting.behind"].format(device="CPU", name=busy) in text_of(app)
+    assert not app.get("popover")[0].proto.popover.disabled
     assert app.button(key=f"train_up_{first}").disabled
     assert app.button(key=f"train_down_{third}").disabled
     app.button(key=f"train_up_{third}").click().run()
@@ -166,6 +167,27 @@ def test_waiting_runs_are_moved_and_taken_out(open_page: OpenPage) -> None:
     assert order() == [third, second]
     assert store.run(first).status == "stopped"
     assert store.run(busy).status == "running"
+
+
+def test_a_paused_run_is_said_to_keep_its_device(open_page: OpenPage, language: str) -> None:
+    mark = this_process()
+    busy = a_run("paused", host=mark.host, pid=os.getpid(), pid_start=mark.start)
+    Store().create(RunConfig.from_flat({"model": "resnet8"}), "cpu")
+    app = open_page("train", language=language)
+    assert_healthy(app)
+    assert sentences(language)["waiting.behind_paused"].format(device="CPU", name=busy) in text_of(app)
+    assert sentences(language)["waiting.behind"].format(device="CPU", name=busy) not in text_of(app)
+
+
+def test_the_queue_keeps_its_place_where_nobody_waits(open_page: OpenPage, language: str) -> None:
+    a_run("finished")
+    app = open_page("train", language=language)
+    (button,) = (
+        found.proto.popover
+        for found in app.get("popover")
+        if found.proto.popover.label == sentences(language)["waiting.open"].format(count=0)
+    )
+    assert button.disabled
 
 
 # -- the finder ------------------------------------------------------------------------------------------------------------------------------

@@ -31,13 +31,13 @@ def diagram_view(subject: Subject, beside: Subject | None) -> ModelDescription |
     if first is None:
         return None
     if second is None or beside is None:
-        drawn, layers = st.columns([1.42, 1], gap="small")
+        drawn, layers = st.columns([1.28, 1], gap="small")
         block = _chosen(first, "architecture_block")
         with drawn:
             with st.container(horizontal=True, vertical_alignment="center", gap="small"):
                 _facts(first)
                 fold = _fold_switch(first)
-            _overview(subject, first, block, key="diagram_first", fold=fold, width=730)
+            _overview(subject, first, block, key="diagram_first", fold=fold, width=680)
         with layers:
             _open_block(first, block, key="diagram_block")
         st.caption(t("architectures.read"))

@@ -100,4 +100,4 @@ def _show(checkpoint: Checkpoint, image: OwnImage) -> None:
         picture = pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0))
         st.image(enlarged(picture), width=ENLARGED, alt=t("blocks.own_alt"))
         label, said = checkpoint.spec.classes[best], percent(float(answer[best]))
-        st.markdown(t("pick.image_answer", label=label, probability=said, mark=""))
+        st.markdown(t("pick.image_answer", label=label, probability=said, mark=""), help=t("pick.image_answer_help"))

@@ -145,7 +145,7 @@ def seconds_of(pair: Pair, answered: Answered, request: Request) -> float:
 def seconds_of_passes(answered: Answered, place: int, passes: Passes) -> float:
     """From the speed at which A (0) or B (1) answered."""
     answers = (answered.answers.a, answered.answers.b)[place]
-    return (passes.forward + BACKWARD * passes.backward) * answers.seconds_per_1000 / 1000
+    return (passes.forward + BACKWARD * passes.backward) * answers.expected_seconds_per_1000 / 1000
 
 
 def in_one(found: NDArray[np.floating], channel: int | None) -> NDArray[np.floating]:

@@ -39,7 +39,7 @@ def _row(pair: Pair, place: int, answers: Answers) -> dict[str, str]:
         t("compare.ece"): percent(answers.reliability.error),
         t("compare.parameters"): f"{weight.parameters:,}",
         t("compare.macs"): t("compare.millions", value=f"{weight.macs / MILLION:,.1f}"),
-        t("compare.speed"): t("compare.seconds", value=number(answers.seconds_per_1000)),
+        t("compare.speed"): t("compare.seconds", value=number(answers.seconds_per_1000, 2)),
         t("compare.size"): t("compare.megabytes", value=f"{weight.bytes / MEGABYTE:,.2f}"),
     }
 
@@ -72,7 +72,7 @@ def probability(p: float) -> str:
 
 def _offer_whole(pair: Pair, answered: Answered) -> None:
     a, b = answered.answers.a, answered.answers.b
-    seconds = (a.seconds_per_1000 + b.seconds_per_1000) * answered.available / 1000
+    seconds = (a.expected_seconds_per_1000 + b.expected_seconds_per_1000) * answered.available / 1000
     background_job(
         *whole_identity(pair),
         prepare=lambda: whole_work(pair),

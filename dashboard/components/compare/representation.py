@@ -51,7 +51,7 @@ def _cka(pair: Pair, answered: Answered) -> None:
         *pair.data,
         prepare=lambda: _cka_work(pair, count),
         label=t("compare.cka_start", n=count),
-        seconds=(a.seconds_per_1000 + b.seconds_per_1000) * count / 1000 * GRAM_SHARE,
+        seconds=(a.expected_seconds_per_1000 + b.expected_seconds_per_1000) * count / 1000 * GRAM_SHARE,
         key="compare_cka",
     )
     if found is None:

@@ -198,7 +198,7 @@ def _randomised(pair: Pair, found: Sequence[Worth]) -> None:
         if same:
             shown = []
             for label, style, one in zip(pair.labels, pair.styles, found, strict=True):
-                for kind, dash in (("signed", ()), ("absolute", (2, 3))):
+                for kind, dash in (("signed", style.dash), ("absolute", (2, 3) if not style.dash else (1, 4))):
                     look = NetworkStyle(color=style.color, dash=dash)
                     shown.append(
                         QualityLine(

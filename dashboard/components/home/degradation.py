@@ -4,6 +4,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.charts.degradation import DepthValue, by_depth
+from dashboard.components.formats import device_words
 from dashboard.components.names import family_label
 from dashboard.i18n import error_text, t
 from resnet_core.errors import UserError
@@ -46,7 +47,7 @@ def show_degradation() -> None:
             epochs=result.epochs,
             batch=result.batch_size,
             seeds=result.seeds,
-            device="; ".join(result.devices),
+            device="; ".join(map(device_words, result.devices)),
             test=f"{TEST_IMAGES:,}",
         )
     )

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.components.formats import percent
+from dashboard.components.formats import device_words, percent
 from dashboard.i18n import error_text, t
 from dashboard.loading import open_checkpoint, store
 from dashboard.navigation import SCREENS, link_to
@@ -22,7 +22,7 @@ def show_machine() -> None:
     used, total = device_memory(device)
     st.markdown(f"**{t('home.machine')}**")
     st.caption(
-        f"{t('home.device')}: {device_name(device)}  \n{t('home.memory')}: {t('home.memory_value', used=used / GIGABYTE, total=total / GIGABYTE)}"
+        f"{t('home.device')}: {device_words(device_name(device))}  \n{t('home.memory')}: {t('home.memory_value', used=used / GIGABYTE, total=total / GIGABYTE)}"
     )
 
 

@@ -36,6 +36,7 @@ def show_shipped() -> None:
             "epochs": st.column_config.NumberColumn(t("runs.column_epoch")),
             "size": st.column_config.NumberColumn(t("runs.column_size"), format="%.1f"),
         },
+        placeholder="–",
         alt=t("runs.shipped"),
     )
     chosen = st.selectbox(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboard.components.formats import duration, percent
+from dashboard.components.formats import device_words, duration, percent
 from dashboard.components.runs.table import forget
 from dashboard.components.runs.words import display_names, show_error
 from dashboard.i18n import t
@@ -68,7 +68,7 @@ def _facts(run: Run) -> str:
     lines = [t("runs.fact_network", model=run.model_name, dataset=run.dataset, run=run.run)]
     if run.facts:
         parameters = f"{run.facts['parameters']:,}"
-        lines.append(t("runs.fact_machine", parameters=parameters, device=run.facts["device"], precision=_computed(run)))
+        lines.append(t("runs.fact_machine", parameters=parameters, device=device_words(run.facts["device"]), precision=_computed(run)))
     if run.best_valid_accuracy is not None:
         lines.append(t("runs.fact_valid", accuracy=percent(run.best_valid_accuracy), epoch=run.epoch, epochs=run.config.train.epochs))
     if run.test_accuracy is not None:

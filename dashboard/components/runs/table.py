@@ -33,6 +33,7 @@ def choose_runs() -> tuple[Run, ...]:
         hide_index=True,
         height=min(36 * (len(shown) + 1) + 2, 290),
         column_config=_columns(),
+        placeholder="–",
         alt=t("runs.table_alt"),
     )
     st.caption(t("runs.table_read"))

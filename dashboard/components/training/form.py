@@ -9,7 +9,7 @@ import torch
 
 from dashboard.charts.curves import sparkline
 from dashboard.components.downloads import offer_download
-from dashboard.components.formats import duration
+from dashboard.components.formats import device_words, duration
 from dashboard.components.training.finder import rate_finder
 from dashboard.components.training.pictures import augmented_pictures
 from dashboard.components.training.recipe import recipe_changes, recipe_choice
@@ -96,7 +96,7 @@ def _machine(choice: str) -> int:
     """Which device that is here and how much of its memory is taken; on how many at once to train, all of them unless told otherwise."""
     device = pick_device(choice)
     used, total = device_memory(device)
-    st.caption(t("train.machine", device=device_name(device), used=used / GIGABYTE, total=total / GIGABYTE))
+    st.caption(t("train.machine", device=device_words(device_name(device)), used=used / GIGABYTE, total=total / GIGABYTE))
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     together = count > 1 and st.toggle(t("train.all_gpus", count=count), value=True, key="train_all_gpus", persist_state="session")
     return count if together else 1

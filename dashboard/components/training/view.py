@@ -44,10 +44,8 @@ def training_view() -> None:
         with guarded():
             dispatch(store())  # a worker that was killed could not start the next run
             everyone = store().runs()
-            with st.container():  # the place is kept, so that nothing below is drawn anew when the last one has its turn
-                waiting_runs(everyone)
             now = [run for run in everyone if run.run in watched]
-            _show(sorted(now, key=lambda run: run.created))
+            _show(sorted(now, key=lambda run: run.created), everyone)
             if going_on and not any(run.is_going_on for run in store().runs()):
                 st.rerun()
 
@@ -87,11 +85,11 @@ def _nothing_yet() -> None:
     show_shipped_curves()
 
 
-def _show(runs: Sequence[Run]) -> None:
+def _show(runs: Sequence[Run], everyone: tuple[Run, ...]) -> None:
     if not runs:
         return
-    current = next((run for run in runs if run.is_active), next((run for run in runs if run.status == "queued"), runs[-1]))
-    _commands(runs)
+    current = _most_current(runs)
+    _commands(runs, everyone)
     _progress(current)
     steps = {run.run: steps_of(run) for run in runs}
     epochs = {run.run: read_epochs(store(), run.run) for run in runs}
@@ -112,7 +110,15 @@ def _show(runs: Sequence[Run]) -> None:
             st.info(f"**{run.name}** · {message_text(notice.code, notice.values)}", icon=":material/info:")
 
 
-def _commands(runs: Sequence[Run]) -> None:
+def _most_current(runs: Sequence[Run]) -> Run:
+    """The one that trains, else the next one, else the last that came to a step: what was stopped while it waited has nothing to show."""
+    trains, waits = (
+        next((run for run in runs if test(run)), None) for test in (lambda run: run.is_active, lambda run: run.status == "queued")
+    )
+    return trains or waits or next((run for run in reversed(runs) if run.step), runs[-1])
+
+
+def _commands(runs: Sequence[Run], everyone: tuple[Run, ...]) -> None:
     """Pause, resume and stop; always in place, and grey where they make no sense."""
     statuses = {run.status for run in runs}
     resumable = [run for run in runs if run.is_resumable and run.status != "failed"] or [run for run in runs if run.is_resumable]
@@ -133,6 +139,9 @@ def _commands(runs: Sequence[Run]) -> None:
             with st.container(horizontal=True, width="content", gap="xsmall", vertical_alignment="center"):
                 st.caption(run.model_name, width="content")
                 status_badge(run)
+                if run.test_accuracy is not None:
+                    st.caption(t("train.test_short", accuracy=percent(run.test_accuracy)), width="content")
+        waiting_runs(everyone)
 
 
 def _send(runs: Sequence[Run], command: str, statuses: Sequence[str]) -> None:

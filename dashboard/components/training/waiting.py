@@ -10,16 +10,15 @@ from resnet_core.runs import Run
 
 
 def waiting_runs(runs: tuple[Run, ...]) -> None:
-    """Nothing where nobody waits."""
+    """A button with the queue behind it. It is always there, grey where nobody waits: nothing moves when the last one has its turn."""
     queued = sorted((run for run in runs if run.status == "queued"), key=lambda run: (run.device, run.position or 0))
-    if not queued:
-        return
-    with st.container(border=True, key="train_waiting"):
+    label = t("waiting.open", count=len(queued))
+    with st.popover(label, icon=":material/hourglass_top:", key="train_waiting", disabled=not queued, width="content"):
         for device, group in groupby(queued, key=lambda run: run.device):
             members = list(group)
             busy = next((run for run in runs if run.is_active and run.device == device), None)
             title = (
-                t("waiting.behind", device=device.upper(), name=busy.name)
+                t("waiting.behind_paused" if busy.status == "paused" else "waiting.behind", device=device.upper(), name=busy.name)
                 if busy is not None
                 else t("waiting.title", device=device.upper())
             )

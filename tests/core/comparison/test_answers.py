@@ -1,5 +1,6 @@
 """Two networks' answers: the same numbers as `evaluate`, every image in its cell, shortcuts by their definition."""
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -32,6 +33,16 @@ def pair() -> PairAnswers:
         assert found[-1].accuracy.value == expected.accuracy
         assert found[-1].evaluation.loss == pytest.approx(expected.loss, rel=1e-5)
     return PairAnswers(a=found[0], b=found[1])
+
+
+def test_a_slow_first_batch_does_not_make_a_slow_network() -> None:
+    checkpoint = find_checkpoint("resnet20-mnist")
+    _, split = load_split(DataConfig(), "test")
+    model, waits = load_model(checkpoint), iter([0.5])
+    model.register_forward_pre_hook(lambda *_: time.sleep(next(waits, 0.0)))
+    found = answer(model, split.take(torch.arange(100)), checkpoint.spec, batch_size=20)
+    assert found.expected_seconds_per_1000 > 5  # half a second for 100
+    assert found.seconds_per_1000 < found.expected_seconds_per_1000 - 4
 
 
 @pytest.mark.parametrize("against", ["b", "label"])

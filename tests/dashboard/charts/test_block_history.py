@@ -60,6 +60,13 @@ def test_colours_reach_from_0_to_the_largest_value_or_as_far_to_both_sides() -> 
     assert drawn(limit=1.0)["encoding"]["color"]["scale"]["domain"] == [0, 0.5, 1]
 
 
+def test_nothing_is_drawn_beyond_the_last_step_of_a_finished_training() -> None:
+    spec = drawn(x_end=20)
+    (data,) = spec["datasets"].values()
+    assert spec["encoding"]["x"]["scale"]["domain"] == [0, 20]
+    assert {(row["step"], row["start"], row["end"]) for row in data} == {(10, 5, 15), (20, 15, 20)}
+
+
 def test_the_axis_runs_to_the_end_of_the_training_and_names_every_block() -> None:
     encoding = drawn(x_end=189.0, selected="stages.0.1")["encoding"]
     assert encoding["x"]["scale"]["domain"] == [0, 189]
