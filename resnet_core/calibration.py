@@ -4,6 +4,7 @@ Guo et al. 2017, On Calibration of Modern Neural Networks, arXiv:1706.04599: one
 It moves no answer, only how sure the network says it is.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,8 +61,10 @@ class Reliability:
 
 
 def reliability(confidence: NDArray[np.floating], right: NDArray[np.bool_], *, bins: int = BINS) -> Reliability:
-    """Of answers with these probabilities (n,), which were right or not, in bins of equal width."""
+    """Of answers with these probabilities (n,), which were right or not, in bins of equal width; nan and no bins where one is not finite."""
     confidence = confidence.astype(np.float64)
+    if not np.isfinite(confidence).all():  # a network whose weights are not finite: it is sure of nothing
+        return Reliability(bins=(), error=math.nan)
     places = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     counts = np.bincount(places, minlength=bins)
     with np.errstate(invalid="ignore"):

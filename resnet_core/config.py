@@ -29,10 +29,14 @@ class Setting:
     @property
     def range(self) -> str:
         if self.minimum is not None and self.maximum is not None:
-            return f"between {self.minimum:g} and {self.maximum:g}"
+            return f"between {_exact(self.minimum)} and {_exact(self.maximum)}"
         if self.minimum is not None:
-            return f"at least {self.minimum:g}"
-        return f"at most {self.maximum:g}"
+            return f"at least {_exact(self.minimum)}"
+        return f"at most {_exact(self.maximum)}"
+
+
+def _exact(limit: float | None) -> str:
+    return str(limit) if isinstance(limit, int) else f"{limit:g}"
 
 
 def setting(default: Any, help: str, **limits: Any) -> Any:

@@ -20,6 +20,11 @@ def device_words(name: str) -> str:
     return re.sub(r"CPU, (\d+) cores?", lambda found: t("device.cpu_one" if found[1] == "1" else "device.cpu", cores=found[1]), name)
 
 
+def literal(text: str) -> str:
+    """A person's own words inside Markdown: every sign stands for itself."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!$:~<>|])", r"\\\1", text)
+
+
 def percent(share: float | None, digits: int = 2) -> str:
     """`99.41%`, and a dash where nothing was measured yet."""
     return "–" if share is None else f"{100 * share:.{digits}f}%"

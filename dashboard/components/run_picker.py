@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import streamlit as st
 
@@ -15,7 +16,8 @@ from dashboard.state import select, selection
 from resnet_core.comparison import require_comparable
 from resnet_core.data import display_name, same_tests
 from resnet_core.errors import UserError, nearest
-from resnet_core.runs import Checkpoint, Run, checkpoints_of, find_checkpoint, require_channels, shipped_names
+from resnet_core.runs import Checkpoint, Run, checkpoints_of, find_checkpoint, no_weights, require_channels, shipped_names
+from resnet_core.runs.files import is_file
 
 DEFAULT = "resnet20-mnist"
 SEPARATOR = "@"  # between a run and one of its checkpoints: `RUN@best`
@@ -117,7 +119,9 @@ def _explain(name: str, choices: dict[str, _Choice], need: _Need) -> None:
     run = name.partition(SEPARATOR)[0]
     if run in shipped_names() or store().exists(run):
         need.require(open_checkpoint(name))
-        raise UserError("checkpoint_no_weights", run=run)
+        raise no_weights(store().run(run))
+    if is_file(Path(name)):
+        raise UserError("link_opens_no_files", value=name)
     raise UserError("checkpoint_missing", value=name, hint=nearest(name, choices))
 
 

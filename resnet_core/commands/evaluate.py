@@ -1,5 +1,6 @@
 """`evaluate C`: accuracy of a checkpoint on a split, or on pen strokes drawn thick or thin, small or large."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,7 +71,10 @@ def evaluate(
         write_json({**measured, "per_class": result.per_class, "confusion": result.confusion, "calibration": trust})
         return
     print(f"{result.accuracy:.2%} of {result.n:,} {split} images of {config.dataset} right, loss {result.loss:.4f}")
-    print(f"confidence is off by {trust.error:.2%}" + _calibrated(trust))
+    if math.isfinite(result.loss):
+        print(f"confidence is off by {trust.error:.2%}" + _calibrated(trust))
+    else:
+        print("its outputs are not finite; 'inspect' shows the first block where they are not")
     write_table(
         ("class", "accuracy", "images"), zip(found.spec.classes, result.per_class, (int(n) for n in result.confusion.sum(1)), strict=True)
     )

@@ -61,6 +61,7 @@ def _document(done: "Imported") -> dict[str, object]:
         "kept": len(fitted.kept),
         "averaged": fitted.averaged,
         "resampled": fitted.resampled,
+        "not_finite": fitted.not_finite,
         "normalisation": done.normalisation,
         "input": (done.spec.channels, done.spec.height, done.spec.width),
         "classes": len(done.spec.classes),
@@ -79,6 +80,7 @@ def _tell(done: "Imported") -> None:
         (fitted.resampled, "resampled to another grid of patches"),
         (fitted.fresh, "drawn afresh, to be trained"),
         (fitted.unused, "in the file and not needed"),
+        (fitted.not_finite, "holds nan or infinity"),
     ):
         if names:
             say(f"{what}: {', '.join(names)}")

@@ -59,9 +59,7 @@ def delete(run: str, as_json: bool = JSON_OPTION) -> None:
     """Remove a run with its weights for good; one that is running must be stopped first."""
     from resnet_core.runs import Store
 
-    store = Store()
-    store.run(run)
-    store.purge(run)
+    Store().purge(run)  # one that was deleted on the page too
     if as_json:
         write_json({"run": run, "deleted": True})
     else:
@@ -132,10 +130,15 @@ def ship(
     name: str,
     folder: Path = typer.Option(None, help="where to; without it, checkpoints/"),
     half: bool = typer.Option(False, "--half", help="store convolutions and the head in float16, and measure the accuracy again"),
+    as_json: bool = JSON_OPTION,
 ) -> None:
     """Make a finished run a checkpoint that comes with the project: weights, history and model card."""
     from resnet_core.runs import Store
     from resnet_core.runs.opening import SHIPPED
     from resnet_core.runs.shipping import ship as ship_run
 
-    say(f"Wrote {ship_run(Store(), run, name, folder or SHIPPED, half=half)}")
+    file = ship_run(Store(), run, name, folder or SHIPPED, half=half)
+    if as_json:
+        write_json({"run": run, "name": name, "file": str(file), "bytes": file.stat().st_size})
+    else:
+        say(f"Wrote {file}")

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,8 @@ def train(
             store = Store()
             if run is None:
                 flat = {"model": model, "dataset": dataset, "epochs": epochs, "device": device, **parse_settings(settings)}
+                if resume is not None:
+                    _require_alone(resume, flat, preset=preset, recipe=recipe, name=name)
                 if not team.is_alone:
                     flat["processes"] = team.size
                 run = _begun(
@@ -69,6 +71,13 @@ def train(
             team.tell(None)  # the others wait for orders
             raise
         _train(store, run, team, as_json=as_json)
+
+
+def _require_alone(run: str, flat: Mapping[str, object], **options: object) -> None:
+    """A resumed run has settings already: others beside it are a mistake, not a wish that may be ignored."""
+    given = [name for name, value in {**flat, **options}.items() if value is not None]
+    if given:
+        raise UserError("resume_keeps_settings", run=run, given=", ".join(given))
 
 
 def _begun(store: "Store", queued: "Callable[[], Run]") -> str:

@@ -4,6 +4,7 @@ F is taken after its last norm and before the add, the shortcut after its projec
 then averaged over images (science: He et al. 2015 figure 7, De and Smith 2020, Jastrzebski et al. 2018).
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -78,9 +79,9 @@ class _Accumulator:
     def result(self) -> BlockStatistics:
         residual, shortcut, product, output, total = torch.cat(self.rows, 1).cpu().double()
         plain = self.place.module.shortcut is None
-        ratio = torch.where(shortcut > TINY, residual / shortcut.clamp_min(TINY), 0.0)
+        ratio = torch.where(shortcut <= TINY, 0.0, residual / shortcut.clamp_min(TINY))  # nan stays nan
         both = residual * shortcut
-        cosine = torch.where(both > TINY, product / both.clamp_min(TINY), 0.0)
+        cosine = torch.where(both <= TINY, 0.0, product / both.clamp_min(TINY))
         variance = float(residual.square().sum()) / self.sizes - (float(total.sum()) / self.sizes) ** 2
         return BlockStatistics(
             name=self.place.name,
@@ -96,8 +97,15 @@ class _Accumulator:
             residual_std=max(variance, 0.0) ** 0.5,
             residual_norm_spread=float(residual.std(correction=0)),
             output_norm_spread=float(output.std(correction=0)),
-            dead_share=float((torch.stack(self.active).sum(0) == 0).cpu().float().mean()) if self.active else None,
+            dead_share=self._dead_share(),
         )
+
+    def _dead_share(self) -> float | None:
+        """nan where the activations are not finite: nobody can say what lives there."""
+        if not self.active:
+            return None
+        sums = torch.stack(self.active).sum(0)
+        return float((sums == 0).cpu().float().mean()) if bool(sums.isfinite().all()) else math.nan
 
 
 def _norms(tensor: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from resnet_core.models.places import head_name
 from resnet_core.models.resnet import ResNet
 
 WRAPPINGS = ("module.", "_orig_mod.")  # DataParallel and torch.compile
+ATTRIBUTES = ("model.", "net.", "network.", "backbone.", "resnet.", "encoder.")  # where a LightningModule keeps its network
 CONTAINERS = ("state_dict", "net", "model", "model_state_dict", "weights")  # under which checkpoints keep their weights
 LEFT_OUT = re.compile(r"(aux\d|AuxLogits|head_dist)\..*|dist_token|.*(relative_position_index|attn_mask|relative_coords_table)")
 GRID = re.compile(r"(encoder\.pos_embedding|pos_embed|.*relative_position_bias_table)")  # what a transformer knows of its grid of patches
@@ -63,6 +64,11 @@ class FittedWeights:
     fresh: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
+    @property
+    def not_finite(self) -> tuple[str, ...]:
+        """Tensors that hold nan or infinity."""
+        return tuple(name for name, tensor in self.weights.items() if tensor.is_floating_point() and not tensor.isfinite().all())
+
 
 def unwrapped(found: Any) -> dict[str, Tensor] | None:
     """The state_dict inside what a file holds, without the prefixes of wrappers; None where there is none."""
@@ -72,7 +78,14 @@ def unwrapped(found: Any) -> dict[str, Tensor] | None:
     if not isinstance(found, Mapping) or not found or not all(isinstance(key, str) for key in found):
         return None
     weights = {_bare(name): value for name, value in found.items() if isinstance(value, Tensor)}
-    return weights if len(weights) == len(found) else None
+    return _lifted(weights) if len(weights) == len(found) else None
+
+
+def _lifted(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without the one attribute that all names begin with."""
+    while prefix := next((p for p in ATTRIBUTES if all(name.startswith(p) for name in weights)), None):
+        weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
+    return weights
 
 
 def _bare(name: str) -> str:

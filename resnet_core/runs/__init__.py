@@ -29,14 +29,14 @@ if TYPE_CHECKING:
         shipped_blocks,
         shipped_gradient_norms,
     )
-    from resnet_core.runs.opening import checkpoints_of, find_checkpoint, model_card, shipped_names
+    from resnet_core.runs.opening import checkpoints_of, find_checkpoint, model_card, no_weights, shipped_names
     from resnet_core.runs.queue import dispatch, resume, start
     from resnet_core.runs.run import ACTIVE, ENDED, STATUSES, Run
     from resnet_core.runs.store import Store
 
 __all__ = [
     "ACTIVE", "Checkpoint", "ENDED", "EpochRow", "Notice", "Run", "STATUSES", "Steps", "Store", "checkpoints_of", "dispatch", "export_run",
-    "find_checkpoint", "import_run", "initial_model", "load_model", "load_weights", "model_card", "read_blocks", "read_checkpoint", "read_epochs", "read_notices", "read_steps",
+    "find_checkpoint", "import_run", "initial_model", "load_model", "load_weights", "model_card", "no_weights", "read_blocks", "read_checkpoint", "read_epochs", "read_notices", "read_steps",
     "require_channels", "resume", "runs_root", "save_checkpoint", "shipped_blocks", "shipped_gradient_norms", "shipped_names", "start",
 ]  # fmt: skip
 
@@ -70,6 +70,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "checkpoints_of",
         "find_checkpoint",
         "model_card",
+        "no_weights",
         "shipped_names",
     ),
     "queue": (

@@ -24,6 +24,7 @@ from resnet_core.runs.files import is_file
 
 PICKLED = (b"PK\x03\x04", b"\x80")  # torch.save's zip files, and plain pickles of protocol 2 and later
 CODE = re.compile(r"(?:GLOBAL|Unsupported (?:global|class)) ([\w.]+)|function ([\w.]+)")
+REFUSED = re.compile(r"WeightsUnpickler error:\s*(\S.*)")
 # Means and standard deviations that the projects train with, by the names in their files.
 NORMALISATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # torchvision, akamaster/pytorch_resnet_cifar10
@@ -115,7 +116,8 @@ def _unpickled(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         if match := CODE.search(str(error)):
             raise UserError("weights_unsafe", path=path, reason=match[1] or match[2]) from error
-        raise UserError("weights_damaged", path=path, reason=_first_line(error)) from error
+        found = REFUSED.search(str(error))  # around it stands advice to run the file's code
+        raise UserError("weights_damaged", path=path, reason=found[1] if found else _first_line(error)) from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:  # as bytes may be wrong
         raise UserError("weights_damaged", path=path, reason=_first_line(error)) from error
 

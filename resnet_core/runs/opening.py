@@ -6,6 +6,7 @@ from pathlib import Path
 from resnet_core.errors import UserError, nearest
 from resnet_core.runs.checkpoint import SUFFIX, Checkpoint, read_checkpoint
 from resnet_core.runs.files import is_file
+from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store, near_runs
 
 EPOCH = re.compile(r"epoch-[0-9]+")
@@ -49,10 +50,17 @@ def _file_of(store: Store, run: str, which: str | None) -> Path:
     if which is None:
         which = str(found.result.get("tested", "last"))
         if which not in kept:
-            raise UserError("checkpoint_no_weights", run=run)
+            raise no_weights(found)
     if which not in kept:
         raise UserError("checkpoint_missing", value=f"{run}@{which}", hint=nearest(which, kept) if kept else "it has none yet")
     return found.folder / f"{which}{SUFFIX}"
+
+
+def no_weights(run: Run) -> UserError:
+    """Why a run has nothing to open: it has not come to the end of an epoch yet, or never did."""
+    if run.is_going_on:
+        return UserError("checkpoint_no_weights", run=run.run)
+    return UserError("checkpoint_never_written", run=run.run, status=run.status)
 
 
 def checkpoints_of(folder: Path) -> tuple[str, ...]:

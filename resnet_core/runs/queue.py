@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from resnet_core.config import RunConfig, TrainConfig
-from resnet_core.data import PLACED, data_root, open_source
+from resnet_core.data import PLACED, data_root, open_source, splits_of
 from resnet_core.errors import UserError
 from resnet_core.runs.files import is_file
 from resnet_core.runs.opening import find_checkpoint
@@ -50,6 +50,8 @@ def check(config: RunConfig) -> tuple[RunConfig, str]:
     candidates(device, config.train.precision, config.train.memory_format)
     _check_processes(config.train, device.type)
     start_from = config.train.start_from
+    if "train" not in splits_of(config.data.dataset):
+        raise UserError("test_only", field="dataset", name=config.data.dataset)
     kind, separator, place = config.data.dataset.partition(":")
     if separator and kind in PLACED and place:
         config = replace(config, data=replace(config.data, dataset=f"{kind}:{Path(place).expanduser().absolute()}"))

@@ -14,6 +14,7 @@ from resnet_core.data import load_split
 from resnet_core.errors import UserError
 from resnet_core.models import build_model
 from resnet_core.recipes import recipe_text
+from resnet_core.runs.archive import RUN_ID
 from resnet_core.runs.checkpoint import (
     SUFFIX,
     Checkpoint,
@@ -47,7 +48,7 @@ CARD = """# {name}
 **Train it again**
 
 ```
-python -m resnet_core train --recipe checkpoints/recipes/{name}.toml
+python -m resnet_core train --recipe {folder}/recipes/{name}.toml
 ```
 
 With the same versions, device and precision this gives the same weights, byte for byte.
@@ -70,13 +71,16 @@ DATA_LICENCES = {
 
 
 def ship(store: Store, run: str, name: str, folder: Path, *, half: bool = False) -> Path:
-    """Write NAME.safetensors, NAME.md and recipes/NAME.toml into `folder`; raises run_busy for a run that is not finished.
+    """Write NAME.safetensors, NAME.md and recipes/NAME.toml into `folder`; raises run_not_finished, and bad_name for a name with more than
+    small letters, digits and dashes.
 
     With `half` the weights are stored as `halved` gives them, and the accuracy that is told is measured again with these.
     """
     found = store.run(run)
-    if found.status != "finished":
-        raise UserError("run_busy", run=run, status=found.status)
+    if found.status != "finished" or "tested" not in found.result:
+        raise UserError("run_not_finished", run=run, status=found.status)
+    if not RUN_ID.fullmatch(name):
+        raise UserError("bad_name", value=name)
     checkpoint = read_checkpoint(found.folder / f"{found.result['tested']}{SUFFIX}")
     history = {
         "epochs": [vars(row) for row in read_epochs(store, run)],
@@ -91,7 +95,7 @@ def ship(store: Store, run: str, name: str, folder: Path, *, half: bool = False)
         metrics |= _tested(checkpoint, weights)
     save_checkpoint(target, weights, config, spec, metrics)
     complete(target)
-    (folder / f"{name}.md").write_text(_card(found, name, metrics, half), encoding="utf-8")
+    (folder / f"{name}.md").write_text(_card(found, name, folder, metrics, half), encoding="utf-8")
     write_recipe(folder, name, config)
     return target
 
@@ -108,7 +112,7 @@ def _tested(checkpoint: Checkpoint, weights: Mapping[str, Tensor]) -> dict[str, 
 def write_recipe(folder: Path, name: str, config: RunConfig) -> None:
     """recipes/NAME.toml, which trains the checkpoint again."""
     (folder / "recipes").mkdir(exist_ok=True)
-    comment = f"Trains {name} again: python -m resnet_core train --recipe checkpoints/recipes/{name}.toml"
+    comment = f"Trains {name} again: python -m resnet_core train --recipe {folder.resolve().name}/recipes/{name}.toml"
     (folder / "recipes" / f"{name}.toml").write_text(recipe_text(config, comment=comment), encoding="utf-8")
 
 
@@ -147,13 +151,14 @@ def _thinned(steps: Steps) -> dict[str, Any]:
     }
 
 
-def _card(run: Run, name: str, metrics: Mapping[str, Any], half: bool) -> str:
+def _card(run: Run, name: str, folder: Path, metrics: Mapping[str, Any], half: bool) -> str:
     changed = changed_settings(_portable(run.config))
     dataset = _without_place(run.dataset)
     result, facts = run.result, run.facts
     interval = wilson_interval(round(metrics["test_accuracy"] * result["test_images"]), result["test_images"])
     return CARD.format(
         name=name,
+        folder=folder.resolve().name,
         model=run.model_name,
         dataset=dataset,
         low=interval.low,

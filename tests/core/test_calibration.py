@@ -1,5 +1,7 @@
 """Temperature scaling against an optimiser, and the calibration error against a count by hand."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,13 @@ def test_reliability_by_hand() -> None:
     assert found.error == pytest.approx((2 * 0.075 + 2 * 0.35 + 2 * 0.025) / 6)
     assert [(row.low, row.count) for row in found.bins if row.count] == [(0.5, 2), (0.8, 2), (0.9, 2)]
     assert reliability(np.ones(4), np.ones(4, dtype=bool)).error == 0
+
+
+def test_a_network_that_is_sure_of_nothing_has_no_calibration(recwarn: pytest.WarningsRecorder) -> None:
+    found = reliability(np.array([0.5, math.nan]), np.array([True, False]))
+    assert math.isnan(found.error)
+    assert found.bins == ()
+    assert not recwarn.list
 
 
 def test_a_temperature_mends_a_network_that_is_too_sure() -> None:

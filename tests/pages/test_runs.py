@@ -1,6 +1,7 @@
 """The Runs page without a browser: the table, its filters, and what can be done with a run."""
 
 import io
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -86,12 +87,67 @@ def test_a_run_is_renamed_and_noted(open_page: OpenPage) -> None:
     assert (Store().run(run).name, Store().run(run).note) == ("first try", "with rotation")
 
 
+def test_a_run_without_a_name_is_called_by_its_id(open_page: OpenPage) -> None:
+    run = a_run("finished")
+    app = open_page("runs")
+    app.text_input(key=f"runs_name_{run}").set_value("first try").run()
+    app.text_input(key=f"runs_name_{run}").set_value("  ").run()
+    assert_healthy(app)
+    assert Store().run(run).name == run
+    assert app.text_input(key=f"runs_name_{run}").value == run
+
+
+def test_a_name_is_no_markdown(open_page: OpenPage) -> None:
+    store, name = Store(), "**a** $b$ :smile: [c](http://d) # e"
+    store.rename(a_run("finished"), name)
+    (heading,) = [found.value for found in open_page("runs").subheader if "smile" in found.value]
+    assert re.sub(r"\\(.)", r"\1", heading) == name
+    assert not re.search(r"(?<!\\)[*$:\[\]#]", heading)
+
+
+def tick(app: AppTest, row: int) -> None:
+    """As if a person had ticked this row alone."""
+    (key,) = (str(name) for name in app.session_state._state.filtered_state if str(name).startswith("runs_table_"))
+    app.session_state[key] = {"selection": {"rows": [row], "columns": [], "cells": []}}
+    app.run()
+
+
+def test_the_chosen_run_stays_chosen_among_other_rows(open_page: OpenPage) -> None:
+    store = Store()
+    first, second, third = (a_run("finished") for _ in range(3))
+    store.rename(first, "blue whale")
+    store.rename(third, "blue tit")
+    app = open_page("runs")
+    tick(app, 2)  # the newest is first
+    assert app.text_input(key=f"runs_name_{first}").value == "blue whale"
+    app.text_input(key="runs_search").set_value("blue").run()
+    assert app.text_input(key=f"runs_name_{first}").value == "blue whale"
+    app.text_input(key="runs_search").set_value("resnet8").run()
+    assert app.session_state["runs_chosen"] == [first]
+
+
+def test_a_second_press_of_delete_meets_no_other_run(open_page: OpenPage, language: str) -> None:
+    first, second = a_run("finished"), a_run("finished")
+    app = open_page("runs", language=language)
+    tick(app, 0)
+    app.button(key="runs_delete").click().run()
+    assert_healthy(app)
+    assert not [button for button in app.button if button.key == "runs_delete"]
+    tick(app, 0)
+    app.button(key="runs_delete").click().run()
+    assert Store().runs() == ()
+    for run in (first, second):  # each for itself
+        app.button(key=f"runs_undo_{run}").click().run()
+    assert_healthy(app)
+    assert {run.run for run in Store().runs()} == {first, second}
+
+
 def test_deleting_can_be_undone(open_page: OpenPage) -> None:
     run = a_run("finished")
     app = open_page("runs")
     app.button(key="runs_delete").click().run()
     assert not Store().exists(run)
-    app.button(key="runs_undo").click().run()
+    app.button(key=f"runs_undo_{run}").click().run()
     assert_healthy(app)
     assert Store().run(run).status == "finished"
 
@@ -101,7 +157,7 @@ def test_deleting_for_good_takes_the_files(open_page: OpenPage, own_runs: Path) 
     (own_runs / run).mkdir(exist_ok=True)
     app = open_page("runs")
     app.button(key="runs_delete").click().run()
-    app.button(key="runs_purge").click().run()
+    app.button(key=f"runs_purge_{run}").click().run()
     assert not (own_runs / run).exists()
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
-from dashboard.components.formats import device_words, duration, percent
+from dashboard.components.formats import device_words, duration, literal, percent
 from dashboard.components.runs.table import forget
 from dashboard.components.runs.words import display_names, show_error
 from dashboard.i18n import t
@@ -36,7 +36,7 @@ def show_details(runs: Sequence[Run]) -> None:
 
 
 def _one(run: Run) -> None:
-    st.subheader(run.name, anchor=False)
+    st.subheader(literal(run.name), anchor=False)
     show_error(run)
     facts, words = st.columns([2, 1.2])
     with facts:
@@ -56,12 +56,17 @@ def _one(run: Run) -> None:
                 args=(run,),
             )
     with words:
-        name = st.text_input(t("runs.name"), value=run.name, key=f"runs_name_{run.run}", max_chars=80)
-        note = st.text_area(t("runs.note"), value=run.note, key=f"runs_note_{run.run}", height=80)
-        if name.strip() != run.name or note != run.note:
-            store().rename(run.run, name)
-            store().annotate(run.run, note)
-            st.rerun()
+        changed = {"on_change": _write_down, "args": (run.run,)}
+        st.text_input(t("runs.name"), value=run.name, key=f"runs_name_{run.run}", max_chars=80, **changed)
+        st.text_area(t("runs.note"), value=run.note, key=f"runs_note_{run.run}", height=80, **changed)
+
+
+def _write_down(run: str) -> None:
+    """The name and the note as they stand in their fields; without a name a run is called by its id again."""
+    name = st.session_state[f"runs_name_{run}"]
+    store().rename(run, name)
+    store().annotate(run, st.session_state[f"runs_note_{run}"])
+    st.session_state[f"runs_name_{run}"] = name.strip() or run
 
 
 def _facts(run: Run) -> str:

@@ -1,7 +1,8 @@
 """The table of runs with its filters; what is chosen in it is what the rest of the page shows."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from zlib import crc32
 
 import pandas as pd
 import streamlit as st
@@ -11,12 +12,17 @@ from dashboard.i18n import t
 from dashboard.loading import store
 from resnet_core.runs import STATUSES, Run
 
-UNDO = "runs_deleted"
+UNDO = "runs_deleted"  # ids, the latest last
+CHOSEN = "runs_chosen"  # ids
 COLUMNS = ("name", "model", "dataset", "status", "epoch", "valid", "test", "created", "note")
 
 
 def choose_runs() -> tuple[Run, ...]:
-    """The rows that a person selected; the newest with an epoch to show where none is."""
+    """The runs whose rows a person selected; the newest with an epoch to show where none is.
+
+    A table knows its selection by the numbers of rows, so every other list of rows is another table, which begins with the runs that were
+    chosen. After a deletion nothing is shown until it is chosen: a second press of Delete must not meet another run.
+    """
     runs = store().runs()
     if not runs:
         st.info(t("runs.none"), icon=":material/info:")
@@ -25,9 +31,12 @@ def choose_runs() -> tuple[Run, ...]:
     if not shown:
         st.caption(t("runs.none_match"))
         return ()
+    names = [run.run for run in shown]
+    chosen = [place for place, name in enumerate(names) if name in st.session_state.get(CHOSEN, ())]
     event = st.dataframe(
         _table(shown),
-        key="runs_table",
+        key=f"runs_table_{crc32(' '.join(names).encode()):08x}",
+        selection_default={"selection": {"rows": chosen}},
         on_select="rerun",
         selection_mode="multi-row",
         hide_index=True,
@@ -37,7 +46,11 @@ def choose_runs() -> tuple[Run, ...]:
         alt=t("runs.table_alt"),
     )
     st.caption(t("runs.table_read"))
-    rows = [row for row in event["selection"]["rows"] if row < len(shown)]
+    rows = event["selection"]["rows"]
+    hidden = [name for name in st.session_state.get(CHOSEN, ()) if name not in names]  # by a filter: it may come back
+    st.session_state[CHOSEN] = [*hidden, *(names[row] for row in rows)]
+    if not rows and st.session_state.get(UNDO):
+        return ()
     return tuple(shown[row] for row in rows) or (next((run for run in shown if run.epoch), shown[0]),)
 
 
@@ -48,11 +61,17 @@ def _filtered(runs: Sequence[Run]) -> list[Run]:
         t("setting.dataset.label"),
         ["", *sorted({run.dataset for run in runs})],
         key="runs_dataset",
+        persist_state="session",
         format_func=lambda name: name or t("runs.all"),
     )
     present = [status for status in STATUSES if any(run.status == status for run in runs)]
     kept = statuses.pills(
-        t("runs.status"), present, selection_mode="multi", key="runs_status", format_func=lambda status: t(f"status.{status}")
+        t("runs.status"),
+        present,
+        selection_mode="multi",
+        key="runs_status",
+        format_func=lambda status: t(f"status.{status}"),
+        persist_state="session",
     )
     return [
         run
@@ -88,21 +107,18 @@ def _columns() -> dict[str, object]:
 def forget(run: Run) -> None:
     """Hide the run, and remember it so that it can be brought back."""
     store().delete(run.run)
-    st.session_state[UNDO] = run.run
+    st.session_state[UNDO] = [*st.session_state.get(UNDO, ()), run.run]
 
 
 def offer_undo() -> None:
-    """After a deletion: bring the run back, or remove its files for good."""
-    deleted = st.session_state.get(UNDO)
-    if deleted is None:
-        return
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(t("runs.deleted", run=deleted), width="content")
-        if st.button(t("runs.undo"), icon=":material/undo:", key="runs_undo"):
-            store().restore(deleted)
-            del st.session_state[UNDO]
-            st.rerun()
-        if st.button(t("runs.purge"), icon=":material/delete_forever:", key="runs_purge"):
-            store().purge(deleted)
-            del st.session_state[UNDO]
-            st.rerun()
+    """Of every run deleted here: bring it back, or remove its files for good. The latest is first."""
+    for deleted in reversed(st.session_state.get(UNDO, ())):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.caption(t("runs.deleted", run=deleted), width="content")
+            for what, icon, act in (("undo", "undo", store().restore), ("purge", "delete_forever", store().purge)):
+                st.button(t(f"runs.{what}"), icon=f":material/{icon}:", key=f"runs_{what}_{deleted}", on_click=_settle, args=(deleted, act))
+
+
+def _settle(deleted: str, act: Callable[[str], None]) -> None:
+    act(deleted)
+    st.session_state[UNDO].remove(deleted)

@@ -59,8 +59,9 @@ def transfer_words(configs: Sequence[RunConfig], spec: DataSpec) -> list[str]:
         if plan is not None:
             lines.append(_kept(config, plan))
         if config.train.freeze_epochs > 0:
+            key = "transfer.trains" if config.train.freeze_epochs < config.train.epochs else "transfer.trains_head"
             values = {"name": config.model.model, "epochs": min(config.train.freeze_epochs, config.train.epochs)}
-            lines.append(t("transfer.trains", trainable=f"{_head_parameters(config.model, spec):,}", **values))
+            lines.append(t(key, trainable=f"{_head_parameters(config.model, spec):,}", **values))
     return lines
 
 

@@ -359,6 +359,11 @@ def test_mistakes_with_a_checkpoint(run: str, mistake: Callable[..., str], tmp_p
     Image.new("L", (100, 100), 255).save(tmp_path / "blank.png")
     assert "no writing" in mistake("predict", run, tmp_path / "blank.png")
     assert "finished" in mistake("train", "--resume", run)
+    said = mistake("train", "--resume", run, "--epochs", 7, "--set", "learning_rate=banana", "--preset", "fast-cpu")
+    assert "epochs, learning_rate, preset" in said, "nothing that was asked for is left out in silence"
+    before = len(Store().runs())
+    assert "for testing only" in mistake("train", "--dataset", "fashion-mnist-sample", "--epochs", 1)
+    assert len(Store().runs()) == before, "no row of a training that can never begin"
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(find_checkpoint(run).path.read_bytes()[:-7])
     for verb in (["evaluate", damaged], ["inspect", damaged], ["predict", damaged, "x.png"]):

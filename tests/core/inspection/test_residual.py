@@ -13,7 +13,7 @@ from resnet_core.config import ModelConfig
 from resnet_core.data.spec import DataSpec
 from resnet_core.errors import UserError
 from resnet_core.inspection import all_outputs, block_maps, formula_stds, hooked, recorded, residual_statistics
-from resnet_core.models import block_places, build_model
+from resnet_core.models import block_places, build_model, find_block
 
 VARIANTS: list[dict[str, Any]] = [
     {},
@@ -94,6 +94,16 @@ def test_dead_channels_are_counted(build: Any, images: Tensor) -> None:
         last.bias[:4] = -100.0
         last.bias[4:] = 100.0
     assert residual_statistics(model, images)[1].dead_share == 4 / 16
+
+
+def test_what_is_not_finite_is_not_called_zero(build: Any, images: Tensor) -> None:
+    model = build()
+    with torch.no_grad():
+        find_block(model, "stages.1.0").module.residual[0].weight.fill_(math.nan)
+    broken = {block.name: block for block in residual_statistics(model, images)}["stages.1.0"]
+    for value in (broken.residual_norm, broken.ratio, broken.cosine, broken.dead_share):
+        assert value is not None
+        assert math.isnan(value)
 
 
 def test_a_shortcut_of_zeros_has_ratio_and_cosine_zero(build: Any, images: Tensor) -> None:

@@ -1,5 +1,6 @@
 """Weights of other projects: their networks, written here as those projects have them, answer as ours do with their files."""
 
+import copy
 import json
 import os
 import pickle
@@ -147,6 +148,33 @@ def test_a_file_of_another_project_is_the_same_function_here(project: str, tmp_p
         torch.testing.assert_close(load_model(checkpoint)(images), theirs(images), rtol=1e-5, atol=1e-5)  # their mean sums in another order
 
 
+def test_weights_that_are_not_finite_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    theirs, save, *_ = PROJECTS["akamaster-A"]
+    theirs = copy.deepcopy(theirs)
+    with torch.no_grad():
+        theirs.bn1.weight[3] = torch.nan
+    save(tmp_path / "r.th", theirs)
+    to = tmp_path / "ours.safetensors"
+    assert run(["import-weights", str(tmp_path / "r.th"), "--as", "resnet20", "--to", str(to)]) == 0
+    assert "holds nan or infinity: stem.norm.weight" in capsys.readouterr().err
+    assert run(["evaluate", str(to), "--dataset", "cifar10-jpg-sample"]) == 0
+    output = capsys.readouterr()
+    assert "its outputs are not finite" in output.out
+    assert "Warning" not in output.err
+
+
+@pytest.mark.parametrize("attribute", ["model.", "net.", "model.backbone."])
+def test_the_attribute_in_which_a_lightning_module_keeps_its_network_is_left_out(attribute: str, tmp_path: Path) -> None:
+    theirs, *_ = PROJECTS["akamaster-A"]
+    torch.save({"state_dict": {f"{attribute}{name}": tensor for name, tensor in theirs.state_dict().items()}}, tmp_path / "epoch=9.ckpt")
+    assert sorted(read_weights(tmp_path / "epoch=9.ckpt")) == sorted(theirs.state_dict())
+
+
+def test_names_that_only_partly_begin_alike_are_left_alone(tmp_path: Path) -> None:
+    torch.save({"model.fc.weight": torch.ones(2, 2), "encoder.weight": torch.ones(2)}, tmp_path / "w.pth")
+    assert sorted(read_weights(tmp_path / "w.pth")) == ["encoder.weight", "model.fc.weight"]
+
+
 def test_a_torchvision_network_on_grey_images_answers_as_it_did_on_grey_in_three_channels(tmp_path: Path) -> None:
     theirs = torchvision.models.resnet18(num_classes=10).eval()
     shake(theirs)
@@ -237,6 +265,11 @@ BAD: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "weights_unsafe",
         "system",
     ),
+    "a plain pickle of today": (
+        lambda path: path.write_bytes(pickle.dumps({"a": 1}, protocol=4)),
+        "weights_damaged",
+        "(Unsupported operand 149)",
+    ),
     "a whole network": (whole, "weights_unsafe", "torchvision.models.alexnet.AlexNet"),
     "a tensor": (lambda path: torch.save(torch.ones(3), path), "weights_unknown", "Tensor"),
     "a dict of numbers": (lambda path: torch.save({"epoch": 3, "lr": 0.1}, path), "weights_unknown", "epoch, lr"),
@@ -253,6 +286,7 @@ def test_a_file_that_cannot_be_weights(bad: str, tmp_path: Path) -> None:
     assert caught.value.code == code
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "weights_only" not in str(caught.value), "advice to run the file's code"
     assert not (tmp_path / "ran").exists()
 
 

@@ -55,6 +55,16 @@ def test_by_shipped_name(shipped: Path, own_runs: Path) -> None:
     assert not own_runs.exists(), "looking at a shipped one makes no store"
 
 
+@pytest.mark.parametrize(
+    ("status", "code"), [("running", "checkpoint_no_weights"), ("queued", "checkpoint_no_weights"), ("stopped", "checkpoint_never_written")]
+)
+def test_a_run_without_weights_says_whether_to_wait(store: Store, small: Callable[..., RunConfig], status: str, code: str) -> None:
+    found = store.create(small(), "cpu", status=status)
+    with pytest.raises(UserError) as caught:
+        find_checkpoint(found.run)
+    assert caught.value.code == code
+
+
 def test_by_run_and_its_other_checkpoints(run: str, store: Store) -> None:
     assert which(run) == "best", "what was tested"
     store.update(run, result={})

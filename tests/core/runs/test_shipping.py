@@ -10,6 +10,7 @@ from resnet_core import cli
 from resnet_core.calibration import fit_temperature
 from resnet_core.config import RunConfig
 from resnet_core.data import DATASETS, load_split
+from resnet_core.errors import UserError
 from resnet_core.familiarity import kept_familiarity
 from resnet_core.inspection import BlockStatistics
 from resnet_core.models import build_model
@@ -85,9 +86,18 @@ def test_a_shipped_run_brings_its_history_and_recipe_and_no_path_of_the_machine(
     assert RunConfig.from_flat(read_recipe(recipe)) == found.config
     interval = wilson_interval(round(run.result["test_accuracy"] * 100), 100)
     assert f"{interval.low:.2%} to {interval.high:.2%}" in card
-    assert f"--recipe checkpoints/recipes/{recipe.name}" in card
+    assert f"--recipe shipped/recipes/{recipe.name}" in card
     for text in (card, recipe.read_text(), file.read_bytes().decode("latin-1")):
         assert digits.partition(":")[2] not in text
+    for name in ("../elsewhere", "a b", "", "Ä"):
+        with pytest.raises(UserError) as caught:
+            ship(store, run.run, name, folder)
+        assert caught.value.code == "bad_name"
+    assert sorted(file.name for file in tmp_path.iterdir() if "elsewhere" in file.name) == []
+    stopped = store.create(run.config, "cpu", status="stopped")
+    with pytest.raises(UserError) as caught:
+        ship(store, stopped.run, "stopped", folder)
+    assert caught.value.code == "run_not_finished"
     # in half the bits
     small = read_checkpoint(ship(store, run.run, "small", folder, half=True))
     stored, trained_weights = stored_weights(small), load_weights(trained)
