@@ -87,6 +87,7 @@ MESSAGES: dict[str, str] = {
     "weights_damaged": "The weights in {path} cannot be read ({reason}); use another copy.",
     "weights_unsafe": "{path} was not opened: it is a pickle that would run code ({reason}); save its state_dict alone, as .safetensors or with torch.save.",
     "weights_unknown": "{path} holds no state_dict ({reason}); save model.state_dict().",
+    "weights_need_a_network": "{path} does not say which network its weights belong to; name it, such as resnet20.",
     "weights_do_not_fit": "The weights of {source} do not fit {model}; closest mismatches (file -> network): {mismatches}; choose the network that they belong to.",
     "extra_missing": "This needs {name}, which is not installed; install it with '{command}'.",
     "export_failed": "The run could not be written to {target} ({reason}); check the place and try again.",

@@ -172,6 +172,8 @@ def _of_run(run: Run, need: _Need) -> _Choice | None:
             pass  # it stays in the list: choosing it says what is wrong
     if run.test_accuracy is not None:
         state = _accuracy(run.test_accuracy)
+    elif run.is_imported:
+        state = t("pick.imported")
     else:
         state = t("pick.epoch_of", epoch=run.epoch, epochs=run.config.train.epochs)
     own = run.run.rpartition("-")[2] if run.name == run.run else run.name

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 
 def import_weights(
     file: Path = typer.Argument(metavar="FILE", help="a state_dict: .pth, .th, .pt or .safetensors; no code in it is run"),
-    model: str = typer.Option(..., "--as", metavar="MODEL", help="the network that the weights belong to, such as resnet20"),
-    to: Path = typer.Option(..., "--to", metavar="OUT", help="the checkpoint to write, OUT.safetensors"),
+    model: str | None = typer.Option(None, "--as", metavar="MODEL", help="the network that the weights belong to, such as resnet20"),
+    to: Path | None = typer.Option(
+        None, "--to", metavar="OUT", help="the checkpoint to write, OUT.safetensors; without it, a run of the store"
+    ),
+    name: str | None = typer.Option(None, help="what to call the run; without it, the file's name"),
     option: str = typer.Option("auto", help="shortcut option: A, B, C; auto: as the file has it"),
     dataset: str | None = typer.Option(None, help="the data to adapt the network to; without it, those that the file was made for"),
     normalisation: str = typer.Option("auto", help="imagenet, cifar, dataset; auto: as the project trains whose names the file has"),
@@ -25,29 +28,43 @@ def import_weights(
     settings: list[str] = typer.Option([], "--set", metavar="KEY=VALUE", help="any setting of the network or image_size"),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """torchvision's networks, and the CIFAR ResNets of kuangliu/pytorch-cifar and akamaster/pytorch_resnet_cifar10, as a checkpoint."""
+    """torchvision's networks, and the CIFAR ResNets of kuangliu/pytorch-cifar and akamaster/pytorch_resnet_cifar10, as a run or a checkpoint.
+
+    A run is on every page at once. A checkpoint of this project needs no `--as`.
+    """
     from resnet_core.config import RunConfig
+    from resnet_core.runs import Store
+    from resnet_core.runs.adopting import adopt_weights
     from resnet_core.runs.importing import AUTO, DATASET, NORMALISATIONS
     from resnet_core.runs.importing import import_weights as run_import
 
     choices = (AUTO, *NORMALISATIONS, DATASET)
     if normalisation not in choices:
         raise UserError("not_a_choice", field="normalisation", value=normalisation, choices=", ".join(choices))
-    config = RunConfig.from_flat({"model": model, "option": option, **parse_settings(settings)})
+    config = RunConfig.from_flat({**({"model": model} if model else {}), "option": option, **parse_settings(settings)})
+    size, average = config.data.image_size, not fresh_stem
+    if to is None:
+        wanted = config.model if model else None
+        adopted = adopt_weights(
+            Store(), file, wanted, name=name, dataset=dataset, image_size=size, normalisation=normalisation, average=average
+        )
+        _report(adopted.imported, {"run": adopted.run.run}, f"Run {adopted.run.run} in {adopted.run.folder}", as_json=as_json)
+        return
+    if model is None:
+        raise UserError("weights_need_a_network", path=file)
     target = to if to.suffix == ".safetensors" else to.with_name(f"{to.name}.safetensors")
-    done = run_import(
-        file,
-        target,
-        config.model,
-        dataset=dataset,
-        image_size=config.data.image_size,
-        normalisation=normalisation,
-        average=not fresh_stem,
-    )
+    done = run_import(file, target, config.model, dataset=dataset, image_size=size, normalisation=normalisation, average=average)
+    _report(done, {"checkpoint": str(done.path)}, f"written to {done.path}", as_json=as_json)
+
+
+def _report(done: "Imported | None", place: dict[str, str], last: str, *, as_json: bool) -> None:
+    """What became of the tensors, unless the file was one of ours, and where they are now."""
     if as_json:
-        write_json(_document(done))
-    else:
+        write_json({**(_document(done) if done is not None else {}), **place})
+        return
+    if done is not None:
         _tell(done)
+    say(last)
 
 
 def _document(done: "Imported") -> dict[str, object]:
@@ -65,7 +82,6 @@ def _document(done: "Imported") -> dict[str, object]:
         "normalisation": done.normalisation,
         "input": (done.spec.channels, done.spec.height, done.spec.width),
         "classes": len(done.spec.classes),
-        "checkpoint": str(done.path),
     }
 
 
@@ -84,4 +100,3 @@ def _tell(done: "Imported") -> None:
     ):
         if names:
             say(f"{what}: {', '.join(names)}")
-    say(f"written to {done.path}")

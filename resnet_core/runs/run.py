@@ -16,6 +16,7 @@ STATUSES = ("queued", "running", "paused", "finished", "stopped", "failed", "int
 ACTIVE = ("running", "paused")
 ENDED = ("finished", "stopped", "failed", "interrupted")
 LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"  # none that look alike
+IMPORTED_FROM = "imported_from"  # in a run's result: the name of the file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,11 @@ class Run:
     @property
     def test_accuracy(self) -> float | None:
         return self.result.get("test_accuracy")
+
+    @property
+    def is_imported(self) -> bool:
+        """Its weights came as a file: no training in this store stands behind them."""
+        return IMPORTED_FROM in self.result
 
     @property
     def total_steps(self) -> int | None:

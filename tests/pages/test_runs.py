@@ -7,12 +7,16 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import torch
 from streamlit.testing.v1 import AppTest
+from torch import nn
 
 from dashboard.components.runs.details import _archive, _event_files, _metrics_csv
 from dashboard.i18n import sentences
-from resnet_core.config import RunConfig
-from resnet_core.runs import Store, import_run, read_epochs, read_steps, shipped_names
+from resnet_core.config import ModelConfig, RunConfig
+from resnet_core.data import DATASETS
+from resnet_core.models import build_model
+from resnet_core.runs import Store, find_checkpoint, import_run, read_epochs, read_steps, shipped_names
 from resnet_core.runs.opening import SHIPPED as CHECKPOINTS
 from tests.pages.conftest import OpenPage, assert_healthy
 from tests.pages.test_train import a_run, text_of
@@ -114,7 +118,7 @@ def tick(app: AppTest, row: int) -> None:
 
 def test_the_chosen_run_stays_chosen_among_other_rows(open_page: OpenPage) -> None:
     store = Store()
-    first, second, third = (a_run("finished") for _ in range(3))
+    first, _, third = (a_run("finished") for _ in range(3))
     store.rename(first, "blue whale")
     store.rename(third, "blue tit")
     app = open_page("runs")
@@ -159,6 +163,67 @@ def test_deleting_for_good_takes_the_files(open_page: OpenPage, own_runs: Path) 
     app.button(key="runs_delete").click().run()
     app.button(key=f"runs_purge_{run}").click().run()
     assert not (own_runs / run).exists()
+
+
+# -- what comes from elsewhere ----------------------------------------------------------------------------------------------------------
+
+
+def weights_file(model: nn.Module, prefix: str = "") -> bytes:
+    file = io.BytesIO()
+    torch.save({f"{prefix}{name}": tensor for name, tensor in model.state_dict().items()}, file)
+    return file.getvalue()
+
+
+def test_a_network_of_one_s_own_is_opened_on_every_page(open_page: OpenPage, language: str) -> None:
+    words = sentences(language)
+    app = open_page("runs", language=language)
+    model = build_model(ModelConfig(model="resnet20"), DATASETS["mnist-mini"].spec, seed=5)
+    app.file_uploader(key="runs_import").set_value(("my-resnet20.ckpt", weights_file(model, "model."), "application/octet-stream")).run()
+    assert app.selectbox(key="runs_import_network").value == "resnet20", "the file's name says it"
+    app.selectbox(key="runs_import_dataset").set_value("mnist-mini")
+    app.button(key="runs_import_start").click().run()
+    assert_healthy(app)
+    (run,) = Store().runs()
+    assert run.is_imported
+    assert words["runs.import_kept"].format(name="my-resnet20", kept=len(model.state_dict())) in text_of(app)
+    assert list(app.dataframe[0].value["epoch"]) == [words["runs.imported_row"]]
+    inside = open_page("residual-blocks", language=language, run=run.run)
+    assert_healthy(inside)
+    assert not inside.warning
+    assert words["pick.imported"] in str(inside.selectbox(key="run_picker").options)
+    train = open_page("train", language=language)
+    assert words["train.nothing_yet"] in text_of(train), "nothing was trained"
+
+
+def test_a_link_opens_no_file_and_says_how_to_bring_it(open_page: OpenPage, language: str) -> None:
+    path = str(CHECKPOINTS / "plain20-mnist.safetensors")
+    app = open_page("residual-blocks", language=language, run=path)
+    assert_healthy(app)
+    assert [warning.value for warning in app.warning] == [sentences(language)["error.link_opens_no_files"].format(value=path)]
+
+
+def test_a_file_that_is_no_network_of_ours_is_one_sentence(open_page: OpenPage, language: str) -> None:
+    app = open_page("runs", language=language)
+    model = build_model(ModelConfig(model="resnet8"), DATASETS["mnist-mini"].spec)
+    app.file_uploader(key="runs_import").set_value(("net.pth", weights_file(model), "application/octet-stream")).run()
+    assert app.button(key="runs_import_start").disabled, "nobody knows yet which network it is"
+    app.selectbox(key="runs_import_network").set_value("resnet20")
+    app.run()
+    app.button(key="runs_import_start").click().run()
+    assert_healthy(app)
+    (error,) = app.error
+    assert "net.pth" in error.value
+    assert "/tmp" not in error.value
+    assert not Store().runs()
+
+
+def test_a_downloaded_checkpoint_of_ours_needs_no_question(open_page: OpenPage) -> None:
+    app = open_page("runs")
+    content = (CHECKPOINTS / "plain20-mnist.safetensors").read_bytes()
+    app.file_uploader(key="runs_import").set_value(("plain20-mnist.safetensors", content, "application/octet-stream")).run()
+    assert_healthy(app)
+    (run,) = Store().runs()
+    assert run.test_accuracy == find_checkpoint("plain20-mnist").metrics["test_accuracy"]
 
 
 def test_the_metrics_are_the_store_s(own_runs: Path) -> None:

@@ -1,26 +1,97 @@
-"""A run from another machine: its zip, checked and added to the store."""
+"""What comes from elsewhere: a run as a zip, or a file of weights; checked, and added to the store."""
+
+import tempfile
+from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from dashboard.components.names import network_label
+from dashboard.components.runs.table import choose
 from dashboard.i18n import error_text, t
 from dashboard.loading import store
+from resnet_core.config import ModelConfig
+from resnet_core.data import DATASETS, display_name
 from resnet_core.errors import UserError
+from resnet_core.models import model_names
 from resnet_core.runs import import_run
+from resnet_core.runs.adopting import Adopted, adopt_weights
+from resnet_core.runs.checkpoint import FORMAT
 
 TAKEN = "runs_import_taken"  # the upload that is in the store already: a rerun brings the same file again
+SAID = "runs_import_said"
+KINDS = ("zip", "safetensors", "pth", "pt", "th", "ckpt", "bin")
+MOST = 1024  # MB: a zip with all checkpoints of a ResNet-50
+HEAD = 65_536  # bytes: a checkpoint of ours says within so many what it is
+NAMED = 6
 
 
 def offer_import() -> None:
     """An uploader behind a button; the sentence of what is wrong with a file that is refused."""
-    with st.popover(t("runs.import"), icon=":material/upload_file:"):
-        file = st.file_uploader(t("runs.import_file"), type="zip", key="runs_import", help=t("runs.import_help"))
+    for line in st.session_state.pop(SAID, ()):
+        st.info(line, icon=":material/info:")
+    with st.popover(t("runs.import"), icon=":material/upload_file:", key="runs_import_open"):
+        file = st.file_uploader(t("runs.import_file"), type=KINDS, key="runs_import", help=t("runs.import_help"), max_upload_size=MOST)
         if file is None or st.session_state.get(TAKEN) == file.file_id:
             return
         try:
-            run = import_run(store(), file)
+            run = import_run(store(), file).run if file.name.lower().endswith(".zip") else _weights(file)
         except UserError as error:
             st.error(error_text(error), icon=":material/error:")
             return
+        if run is None:
+            return
         st.session_state[TAKEN] = file.file_id
-    st.toast(t("runs.imported", run=run.run), icon=":material/check:")
+    choose(run)
+    st.toast(t("runs.imported", run=run), icon=":material/check:")
     st.rerun()
+
+
+def _weights(file: UploadedFile) -> str | None:
+    """The run that a file of weights became; None until it is known which network it is. Ours say it themselves."""
+    config, dataset = None, None
+    if FORMAT.encode() not in file.getvalue()[:HEAD]:
+        named = [name for name in model_names() if name in file.name.lower().replace("-", "").replace("_", "")]
+        known = max(named, key=len, default=None)
+        names = list(model_names())
+        model = st.selectbox(
+            t("runs.import_network"),
+            names,
+            index=names.index(known) if known else None,
+            format_func=network_label,
+            placeholder=t("runs.import_network_hint"),
+            accept_new_options=True,
+            key="runs_import_network",
+        )
+        dataset = st.selectbox(
+            t("runs.import_dataset"),
+            ["", *DATASETS],
+            format_func=lambda name: display_name(name) if name else t("runs.import_as_made"),
+            key="runs_import_dataset",
+        )
+        if not st.button(t("runs.import_start"), icon=":material/upload_file:", key="runs_import_start", disabled=model is None):
+            return None
+        config = ModelConfig(model=str(model))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / Path(file.name).name
+        path.write_bytes(file.getvalue())
+        try:
+            adopted = adopt_weights(store(), path, config, dataset=dataset or None)
+        except UserError as error:
+            error.values |= {key: file.name for key in ("path", "source") if key in error.values}  # not the place where we put it
+            raise
+    st.session_state[SAID] = _said(adopted)
+    return adopted.run.run
+
+
+def _said(adopted: Adopted) -> list[str]:
+    """Where the tensors came from, for weights of another project."""
+    if adopted.imported is None:
+        return []
+    fitted = adopted.imported.fitted
+    lines = [t("runs.import_kept", name=adopted.run.name, kept=len(fitted.kept) + len(fitted.averaged) + len(fitted.resampled))]
+    for key, names in (("fresh", fitted.fresh), ("not_finite", fitted.not_finite)):
+        if names:
+            listed = ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")
+            lines.append(t(f"runs.import_{key}", names=listed))
+    return [" ".join(lines)]

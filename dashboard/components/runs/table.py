@@ -54,6 +54,11 @@ def choose_runs() -> tuple[Run, ...]:
     return tuple(shown[row] for row in rows) or (next((run for run in shown if run.epoch), shown[0]),)
 
 
+def choose(run: str) -> None:
+    """Select its row, and no other, the next time that the table is drawn."""
+    st.session_state[CHOSEN] = [run]
+
+
 def _filtered(runs: Sequence[Run]) -> list[Run]:
     words, datasets, statuses = st.columns([2, 1, 2])
     text = words.text_input(t("runs.search"), key="runs_search", placeholder=t("runs.search_hint"), persist_state="session").lower()
@@ -85,13 +90,17 @@ def _filtered(runs: Sequence[Run]) -> list[Run]:
 def _table(runs: Sequence[Run]) -> pd.DataFrame:
     rows = [
         (
-            run.name, run.model_name, run.dataset, status_word(run), f"{run.epoch} / {run.config.train.epochs}", run.best_valid_accuracy,
+            run.name, run.model_name, run.dataset, status_word(run), _epochs(run), run.best_valid_accuracy,
             run.test_accuracy, time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created)), run.note,
         )
         for run in runs
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     return table.astype({"valid": float, "test": float})
+
+
+def _epochs(run: Run) -> str:
+    return t("runs.imported_row") if run.is_imported else f"{run.epoch} / {run.config.train.epochs}"
 
 
 def _columns() -> dict[str, object]:

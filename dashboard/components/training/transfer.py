@@ -23,7 +23,7 @@ def start_choice() -> str | None:
     key = "train_start_from"
     if st.session_state.get(key) is None:
         st.session_state[key] = FRESH
-    runs = [run.run for run in store().runs() if run.epoch > 0]
+    runs = [run.run for run in store().runs() if run.epoch > 0 or run.is_imported]
     options = [FRESH, PRETRAINED, *shipped_names(), *runs]
     if st.session_state[key] not in options:  # a path
         options.append(st.session_state[key])

@@ -26,7 +26,7 @@ WAITING = ("queued", "running", "paused")
 
 def training_view() -> None:
     """The chosen experiment (the newest by default), polled while any run of it waits or works."""
-    runs = store().runs()
+    runs = tuple(run for run in store().runs() if not run.is_imported)
     experiments = _experiments(runs)
     if not experiments:
         _nothing_yet()
