@@ -18,7 +18,7 @@ from torch import nn
 from dashboard.memory import return_unused_pages
 from resnet_core.comparison import data_at_size_of
 from resnet_core.config import DataConfig, ModelConfig
-from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split, normalize, some_images, stand_in
+from resnet_core.data import DATASETS, DataSpec, Split, data_root, is_known, load_split, normalize, some_images, stand_in
 from resnet_core.errors import UserError
 from resnet_core.inspection import ENOUGH, SETTLED_ON, settle_norms
 from resnet_core.models import block_places, build_model, get_entry, twin_config
@@ -138,7 +138,7 @@ def _block_names(state: tuple[str, float], _checkpoint: Checkpoint) -> tuple[str
 def images_for(checkpoint: Checkpoint) -> str:
     """The data set to show a checkpoint on: its own, or the one that stands in for it when its own is not on this machine."""
     own = checkpoint.config.data.dataset
-    other = stand_in(own)
+    other = stand_in(own, channels=checkpoint.spec.channels)
     return own if other is None or (own in DATASETS and DATASETS[own].is_present(data_root())) else other
 
 
@@ -148,14 +148,29 @@ def split_images(dataset: str, split: str, image_size: int | None = None) -> tup
     return load_split(DataConfig(dataset=dataset, image_size=image_size), split)
 
 
+def _cut_like(checkpoint: Checkpoint, dataset: str) -> bool:
+    """Whether the network's own image size, or none, is right for this data set."""
+    own = checkpoint.config.data.dataset
+    return dataset == own or (is_known(own) and dataset == stand_in(own))
+
+
 def checkpoint_images(checkpoint: Checkpoint, dataset: str, split: str) -> tuple[DataSpec, Split]:
     """One split as the checkpoint's own training cut and resized it; another data set is brought to the network's size."""
     config = dataclasses.replace(checkpoint.config.data, dataset=dataset)
     if split == "test":  # never cut: one copy for all networks
         config = DataConfig(dataset=dataset, image_size=config.image_size)
-    if dataset not in (checkpoint.config.data.dataset, stand_in(checkpoint.config.data.dataset)):
+    if not _cut_like(checkpoint, dataset):
         config = dataclasses.replace(config, image_size=checkpoint.spec.height)
     return _cut_images(config, split)
+
+
+def labelled_images(checkpoint: Checkpoint, dataset: str, split: str) -> tuple[DataSpec, Split]:
+    """`checkpoint_images` whose labels this network can be asked about; raises checkpoint_classes where it knows more or fewer classes."""
+    spec, images = checkpoint_images(checkpoint, dataset, split)
+    if len(spec.classes) != len(checkpoint.spec.classes):
+        have, need = len(checkpoint.spec.classes), len(spec.classes)
+        raise UserError("checkpoint_classes", name=checkpoint.name, have=have, dataset=dataset, need=need)
+    return spec, images
 
 
 def images_beside(checkpoint: Checkpoint, other: Checkpoint, dataset: str, split: str) -> Split:

@@ -12,7 +12,7 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
-from dashboard.loading import block_names, checkpoint_images, file_state, idle_cores, images_for, own_model, settled_model
+from dashboard.loading import block_names, checkpoint_images, file_state, idle_cores, images_for, labelled_images, own_model, settled_model
 from dashboard.memory import tidied
 from dashboard.state import ImageChoice, OwnImage, ShownImage
 from resnet_core.data import Split, normalize, some_images
@@ -159,7 +159,7 @@ def _seconds_per_image(state: tuple[str, float], _checkpoint: Checkpoint) -> flo
 
 def some_test_images(checkpoint: Checkpoint, dataset: str, count: int | None, *, seed: int = 0) -> Split:
     """`count` test images drawn by `seed`; all of them for None."""
-    _, split = checkpoint_images(checkpoint, dataset, "test")
+    _, split = labelled_images(checkpoint, dataset, "test")
     return split if count is None else split.take(some_images(len(split), count, seed))
 
 
@@ -200,7 +200,7 @@ def _swappable_blocks(state: tuple[str, float], _checkpoint: Checkpoint) -> dict
 
 def probe_images(checkpoint: Checkpoint) -> Split:
     """PROBE_IMAGES training images for the probes of a checkpoint."""
-    _, split = checkpoint_images(checkpoint, images_for(checkpoint), "train")
+    _, split = labelled_images(checkpoint, images_for(checkpoint), "train")
     return split.take(some_images(len(split), PROBE_IMAGES, 0))
 
 

@@ -159,12 +159,24 @@ SAME_TESTS = {
     "sketch-digits": "mnist-mini",
     TOGETHER: "mnist-mini",
 }  # data sets (or kinds) with another one's test images, in its order
+STRANGERS = (CIFAR10_JPG.name, "mnist-mini")  # shown to networks that were made for other data
 STAND_INS = {**SAME_TESTS, ALONE: "mnist-mini", **{sample.whole: sample.name for sample in (FASHION_MNIST, CIFAR10_JPG)}}
 
 
-def stand_in(dataset: str) -> str | None:
-    """The data set that comes with Residual Lens and shows what this one shows; None where there is none."""
-    return STAND_INS.get(dataset.partition(":")[0])
+def stand_in(dataset: str, *, channels: int | None = None) -> str | None:
+    """The data set that comes with Residual Lens and shows what this one shows; None where there is none.
+
+    With `channels` also one with so many channels for a data set that nobody here knows (ImageNet): something to look at, with other classes.
+    """
+    kind = dataset.partition(":")[0]
+    if kind in STAND_INS or channels is None or is_known(dataset):
+        return STAND_INS.get(kind)
+    return next((name for name in STRANGERS if DATASETS[name].spec.channels == channels), None)
+
+
+def is_known(dataset: str) -> bool:
+    """Whether its images can be opened here, or fetched."""
+    return dataset in DATASETS or placed(dataset) is not None
 
 
 def same_tests(one: str, other: str) -> bool:

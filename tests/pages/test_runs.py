@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from streamlit.testing.v1 import AppTest
 from torch import nn
 
@@ -17,6 +18,7 @@ from resnet_core.config import ModelConfig, RunConfig
 from resnet_core.data import DATASETS
 from resnet_core.models import build_model
 from resnet_core.runs import Store, find_checkpoint, import_run, read_epochs, read_steps, shipped_names
+from resnet_core.runs.adopting import adopt_weights
 from resnet_core.runs.opening import SHIPPED as CHECKPOINTS
 from tests.pages.conftest import OpenPage, assert_healthy
 from tests.pages.test_train import a_run, text_of
@@ -193,6 +195,21 @@ def test_a_network_of_one_s_own_is_opened_on_every_page(open_page: OpenPage, lan
     assert words["pick.imported"] in str(inside.selectbox(key="run_picker").options)
     train = open_page("train", language=language)
     assert words["train.nothing_yet"] in text_of(train), "nothing was trained"
+
+
+def test_a_network_for_data_that_is_not_here_has_something_to_look_at(open_page: OpenPage, language: str, tmp_path: Path) -> None:
+    """ImageNet's thousand classes and its images are nowhere: blocks are looked at on others, and what needs labels says why not."""
+    model = torchvision.models.resnet18()
+    torch.save(model.state_dict(), tmp_path / "resnet18.pth")
+    run = adopt_weights(Store(), tmp_path / "resnet18.pth", ModelConfig(model="resnet18")).run
+    app = open_page("residual-blocks", language=language, run=run.run)
+    assert_healthy(app)
+    assert not app.error
+    assert len(app.get("plotly_chart")) > 1
+    app = open_page("gradients", language=language, run=run.run)
+    assert_healthy(app)
+    expected = sentences(language)["error.checkpoint_classes"].format(name=run.run, have=1000, dataset="cifar10-jpg-sample", need=10)
+    assert expected in [error.value for error in app.error]
 
 
 def test_a_link_opens_no_file_and_says_how_to_bring_it(open_page: OpenPage, language: str) -> None:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from dashboard.components.formats import percent
 from dashboard.components.image_picker import ENLARGED, enlarged, image_picker
-from dashboard.components.sketch.sources import IMAGES, SOURCES
+from dashboard.components.sketch.sources import IMAGES, MOST_PICTURE, SOURCES
 from dashboard.i18n import error_text, t
 from dashboard.loading import images_for
 from dashboard.measuring import probabilities
@@ -79,7 +79,7 @@ def _own(checkpoint: Checkpoint, source: str) -> OwnImage | None:
 def _uploaded(checkpoint: Checkpoint) -> PreparedPicture | None:
     """Any picture, brought to the network's size; what was changed is said."""
     spec = checkpoint.spec
-    file = st.file_uploader(t("blocks.upload"), type=IMAGES, key="blocks_upload")
+    file = st.file_uploader(t("blocks.upload"), type=IMAGES, key="blocks_upload", max_upload_size=MOST_PICTURE)
     if file is None:
         return None
     picture = prepare_picture(file.getvalue(), file.name, spec)

@@ -9,7 +9,7 @@ from dashboard.components.image_picker import SPLITS, asked_image
 from dashboard.components.names import network_label
 from dashboard.components.run_picker import run_picker
 from dashboard.i18n import error_text, t
-from dashboard.loading import checkpoint_images, file_state, images_beside, images_for
+from dashboard.loading import checkpoint_images, file_state, images_beside, images_for, labelled_images
 from dashboard.state import ImageChoice, select
 from resnet_core.data import DataSpec, Split, display_name, splits_of
 from resnet_core.errors import UserError
@@ -112,6 +112,4 @@ def _image(checkpoint: Checkpoint) -> ImageChoice:
 
 
 def _require_classes(checkpoint: Checkpoint, choice: ImageChoice) -> None:
-    have, need = len(checkpoint.spec.classes), len(checkpoint_images(checkpoint, choice.dataset, choice.split)[0].classes)
-    if have != need:
-        raise UserError("checkpoint_classes", name=checkpoint.name, have=have, dataset=choice.dataset, need=need)
+    labelled_images(checkpoint, choice.dataset, choice.split)

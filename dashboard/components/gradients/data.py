@@ -7,7 +7,7 @@ import streamlit as st
 
 from dashboard.components.names import network_label
 from dashboard.i18n import t
-from dashboard.loading import checkpoint_images, file_state, images_for, open_checkpoint, settled_model, store
+from dashboard.loading import file_state, images_for, labelled_images, open_checkpoint, settled_model, store
 from dashboard.memory import tidied
 from resnet_core.data import normalize, some_images
 from resnet_core.errors import UserError
@@ -121,7 +121,7 @@ def gradients_of(member: Member, batch: Batch) -> GradientReport:
 @tidied
 def _gradients(state: tuple[str, float], model_name: str, initial: bool, batch: Batch, _member: Member) -> GradientReport:
     checkpoint = _member.checkpoint
-    _, images = checkpoint_images(checkpoint, images_for(checkpoint), batch.split)
+    _, images = labelled_images(checkpoint, images_for(checkpoint), batch.split)
     chosen = images.take(some_images(len(images), batch.count, batch.seed))
     inputs = normalize(chosen.images, checkpoint.spec)
     model = settled_model(checkpoint, inputs, initial=initial)

@@ -15,7 +15,7 @@ from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import duration
 from dashboard.components.names import network_label
 from dashboard.i18n import error_text, t
-from dashboard.loading import block_names, checkpoint_images, file_state, has_blocks, has_shortcuts, images_for, settled_model
+from dashboard.loading import block_names, file_state, has_blocks, has_shortcuts, images_for, labelled_images, settled_model
 from dashboard.measuring import seconds_per_image
 from resnet_core.data import normalize, some_images
 from resnet_core.errors import UserError
@@ -148,7 +148,7 @@ def _work(checkpoint: Checkpoint, study: _Study) -> Work:
 
 
 def _batch(checkpoint: Checkpoint, study: _Study) -> tuple[torch.Tensor, torch.Tensor]:
-    _, images = checkpoint_images(checkpoint, images_for(checkpoint), "test")
+    _, images = labelled_images(checkpoint, images_for(checkpoint), "test")
     chosen = images.take(some_images(len(images), study.count, study.seed))
     return normalize(chosen.images, checkpoint.spec), chosen.labels
 

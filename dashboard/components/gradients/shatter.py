@@ -10,7 +10,7 @@ from dashboard.components.formats import percent
 from dashboard.components.gradients.data import Member, before_training, twin_of
 from dashboard.components.names import network_label
 from dashboard.i18n import error_text, t
-from dashboard.loading import checkpoint_images, file_state, images_for, leave_cores_to_trainings, settled_model
+from dashboard.loading import file_state, images_for, labelled_images, leave_cores_to_trainings, settled_model
 from dashboard.measuring import pixels_of
 from resnet_core.data import normalize
 from resnet_core.errors import UserError
@@ -158,7 +158,7 @@ def _own(checkpoint: Checkpoint) -> None:
 
 def _ends(checkpoint: Checkpoint) -> tuple[int, int] | None:
     """Two test images by number, with their pictures; None where it is one and the same."""
-    spec, images = checkpoint_images(checkpoint, images_for(checkpoint), "test")
+    spec, images = labelled_images(checkpoint, images_for(checkpoint), "test")
     chosen = []
     for place, (key, default) in enumerate((("first", 0), ("second", 1))):
         with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
@@ -199,7 +199,7 @@ def _line_of(member: Member, first: int, second: int) -> LineGradients:
 def _line(state: tuple[str, float], model_name: str, initial: bool, first: int, second: int, _member: Member) -> LineGradients:
     leave_cores_to_trainings()
     checkpoint = _member.checkpoint
-    _, images = checkpoint_images(checkpoint, images_for(checkpoint), "test")
+    _, images = labelled_images(checkpoint, images_for(checkpoint), "test")
     model = settled_model(checkpoint, initial=initial)
     start, end = (normalize(images.images[index : index + 1], checkpoint.spec) for index in (first, second))
     return line_gradients(model, start, end, int(images.labels[first]))

@@ -40,7 +40,7 @@ def choose_runs() -> tuple[Run, ...]:
         on_select="rerun",
         selection_mode="multi-row",
         hide_index=True,
-        height=min(36 * (len(shown) + 1) + 2, 290),
+        height=min(35 * (len(shown) + 1) + 2, 290),
         column_config=_columns(),
         placeholder="–",
         alt=t("runs.table_alt"),

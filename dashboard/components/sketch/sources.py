@@ -17,6 +17,7 @@ from resnet_core.data.sketch import PreparedSketch, prepare_sketch
 from resnet_core.errors import UserError
 
 IMAGES = ["png", "jpg", "jpeg", "webp", "bmp", "gif", "tif", "tiff"]
+MOST_PICTURE = 20  # MB
 TEST_SET = "mnist-mini"  # always here, with MNIST's official test images
 SAME_IMAGES = (TEST_SET, "mnist")
 BRUSH = (6, 36, 20)  # narrowest, widest, at first: in pixels of the canvas
@@ -63,7 +64,7 @@ def _drawn() -> Given | None:
 
 def _uploaded() -> Given | None:
     """The file that was chosen; without one, what was pasted."""
-    file = st.file_uploader(t("sketch.upload"), type=IMAGES, key="sketch_upload")
+    file = st.file_uploader(t("sketch.upload"), type=IMAGES, key="sketch_upload", max_upload_size=MOST_PICTURE)
     pasted = pasted_image("sketch_paste")
     st.caption(t("sketch.photo_hint"))
     if file is not None:
