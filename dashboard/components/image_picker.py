@@ -74,11 +74,13 @@ def _show(checkpoint: Checkpoint, choice: ImageChoice) -> None:
 
 
 def _said(checkpoint: Checkpoint, choice: ImageChoice, picked: PickedImage) -> str:
-    """The network's answer with its probability, and whether it is the label."""
+    """The network's answer with its probability, and whether it is the label, where the network has a class of this name."""
     answer = probabilities(checkpoint, choice)
     best = int(answer.argmax())
     name = checkpoint.spec.classes[best]
     mark = ":green[:material/check:]" if name == picked.class_name else ":red[:material/close:]"
+    if picked.class_name not in checkpoint.spec.classes:  # images of another data set
+        mark = ""
     return t("pick.image_answer", label=name, probability=percent(float(answer[best])), mark=mark)
 
 
