@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-import torchvision
 from streamlit.testing.v1 import AppTest
 from torch import nn
 
@@ -16,7 +15,7 @@ from dashboard.components.runs.details import _archive, _event_files, _metrics_c
 from dashboard.i18n import sentences
 from resnet_core.config import ModelConfig, RunConfig
 from resnet_core.data import DATASETS
-from resnet_core.models import build_model
+from resnet_core.models import build_model, original_spec
 from resnet_core.runs import Store, find_checkpoint, import_run, read_epochs, read_steps, shipped_names
 from resnet_core.runs.adopting import adopt_weights
 from resnet_core.runs.opening import SHIPPED as CHECKPOINTS
@@ -199,9 +198,9 @@ def test_a_network_of_one_s_own_is_opened_on_every_page(open_page: OpenPage, lan
 
 def test_a_network_for_data_that_is_not_here_has_something_to_look_at(open_page: OpenPage, language: str, tmp_path: Path) -> None:
     """ImageNet's thousand classes and its images are nowhere: blocks are looked at on others, and what needs labels says why not."""
-    model = torchvision.models.resnet18()
-    torch.save(model.state_dict(), tmp_path / "resnet18.pth")
-    run = adopt_weights(Store(), tmp_path / "resnet18.pth", ModelConfig(model="resnet18")).run
+    config = ModelConfig(model="resnet18", width=0.25)
+    (tmp_path / "resnet18.pth").write_bytes(weights_file(build_model(config, original_spec("resnet18"))))
+    run = adopt_weights(Store(), tmp_path / "resnet18.pth", config).run
     app = open_page("residual-blocks", language=language, run=run.run)
     assert_healthy(app)
     assert not app.error
