@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -88,8 +89,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not is_file(path):
         raise UserError("file_missing", path=path)
     try:
-        with path.open("rb") as file:
-            start = file.read(9)
+        start = _beginning(path)
     except OSError as error:
         raise UserError("weights_damaged", path=path, reason=error.strerror or str(error)) from error
     if not start:
@@ -119,7 +119,13 @@ def _unpickled(path: Path) -> Any:
         found = REFUSED.search(str(error))  # around it stands advice to run the file's code
         raise UserError("weights_damaged", path=path, reason=found[1] if found else _first_line(error)) from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:  # as bytes may be wrong
-        raise UserError("weights_damaged", path=path, reason=_first_line(error)) from error
+        cut = PICKLED[0] in _beginning(path) and not zipfile.is_zipfile(path)  # its table of contents stood at the end
+        raise UserError("weights_damaged", path=path, reason="the end of the file is missing" if cut else _first_line(error)) from error
+
+
+def _beginning(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(9)
 
 
 def _what_it_is(found: object) -> str:

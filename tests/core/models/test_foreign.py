@@ -258,7 +258,11 @@ BAD: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "empty": (lambda path: path.write_bytes(b""), "weights_damaged", "the file is empty"),
     "text": (lambda path: path.write_text("these are weights\n" * 9), "weights_damaged", ""),
     "cut": (lambda path: (safe(path, nn.Linear(99, 9)), path.write_bytes(path.read_bytes()[:-99])), "weights_damaged", ""),
-    "cut-zip": (lambda path: (torch.save({"a": torch.ones(99)}, path), path.write_bytes(path.read_bytes()[:-99])), "weights_damaged", ""),
+    "cut-zip": (
+        lambda path: (torch.save({"a": torch.ones(99)}, path), path.write_bytes(path.read_bytes()[:-99])),
+        "weights_damaged",
+        "the end of the file is missing",
+    ),
     "code": (lambda path: torch.save({"state_dict": Bomb(path.with_name("ran"))}, path), "weights_unsafe", "system"),
     "plain pickle with code": (
         lambda path: path.write_bytes(pickle.dumps(Bomb(path.with_name("ran")), protocol=2)),
