@@ -119,7 +119,7 @@ def _unpickled(path: Path) -> Any:
         found = REFUSED.search(str(error))  # around it stands advice to run the file's code
         raise UserError("weights_damaged", path=path, reason=found[1] if found else _first_line(error)) from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError, IndexError, TypeError, AttributeError) as error:  # as bytes may be wrong
-        cut = PICKLED[0] in _beginning(path) and not zipfile.is_zipfile(path)  # its table of contents stood at the end
+        cut = _beginning(path).startswith(PICKLED[0]) and not zipfile.is_zipfile(path)  # its table of contents stood at the end
         raise UserError("weights_damaged", path=path, reason="the end of the file is missing" if cut else _first_line(error)) from error
 
 
