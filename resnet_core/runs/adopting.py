@@ -17,7 +17,7 @@ from resnet_core.runs.importing import AUTO, Imported, import_weights
 from resnet_core.runs.run import IMPORTED_FROM, Run
 from resnet_core.runs.store import Store
 
-MEASURED = ("valid_accuracy", "test_accuracy", "test_loss", "test_images", "seconds")
+TESTED = ("test_accuracy", "test_loss", "test_images", "seconds")  # all or none
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +69,11 @@ def _adopted(store: Store, checkpoint: Checkpoint, name: str, *, origin: str | N
     target = store.root / run / f"last{SUFFIX}"
     target.parent.mkdir(parents=True)
     shutil.copyfile(checkpoint.path, target)
-    known: Mapping[str, Any] = {key: metrics[key] for key in MEASURED if metrics.get(key) is not None}
+    known: Mapping[str, Any] = {key: metrics[key] for key in TESTED} if set(TESTED) <= metrics.keys() else {}
+    valid = metrics.get("valid_accuracy")
     result = {"tested": "last", "weights_sha256": checkpoint.weights_sha256, IMPORTED_FROM: origin or checkpoint.path.name, **known}
     return store.create(
         checkpoint.config, "cpu", name=name, run=run, status="finished", ended=time.time(),
         epoch=int(metrics.get("epoch") or 0), step=int(metrics.get("step") or 0), result=result,
+        valid_accuracy=valid, best_valid_accuracy=valid,
     )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from zlib import crc32
 
 import pandas as pd
@@ -10,6 +11,7 @@ import streamlit as st
 from dashboard.components.runs.words import status_word
 from dashboard.i18n import t
 from dashboard.loading import store
+from resnet_core.errors import UserError
 from resnet_core.runs import STATUSES, Run
 
 UNDO = "runs_deleted"  # ids, the latest last
@@ -129,5 +131,6 @@ def offer_undo() -> None:
 
 
 def _settle(deleted: str, act: Callable[[str], None]) -> None:
-    act(deleted)
+    with suppress(UserError):  # gone by now: removed in another window or on the command line
+        act(deleted)
     st.session_state[UNDO].remove(deleted)

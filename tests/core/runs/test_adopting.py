@@ -43,11 +43,14 @@ def test_another_project_s_file_is_a_finished_run(theirs: Path, store: Store, tm
 
 def test_ours_brings_its_settings_and_what_was_measured(saved: Checkpoint, store: Store, tmp_path: Path) -> None:
     file = tmp_path / "ours.safetensors"
-    metrics = {"epoch": 3, "step": 99, "valid_accuracy": 0.5, "test_accuracy": 0.625, "test_images": 100, "seconds": 7.0}
+    metrics = {"epoch": 3, "step": 99, "valid_accuracy": 0.5, "test_accuracy": 0.625, "test_loss": 1.5, "test_images": 100, "seconds": 7.0}
     save_checkpoint(file, load_weights(saved), saved.config, saved.spec, metrics)
     run = adopt_weights(store, file, None).run
-    assert (run.config, run.epoch, run.test_accuracy, run.result["test_images"]) == (saved.config, 3, 0.625, 100)
+    assert (run.config, run.epoch, run.valid_accuracy, run.test_accuracy, run.result["test_images"]) == (saved.config, 3, 0.5, 0.625, 100)
     assert find_checkpoint(run.run, store=store).weights_sha256 == saved.weights_sha256
+    save_checkpoint(file, load_weights(saved), saved.config, saved.spec, {"epoch": 3, "step": 99, "test_accuracy": 0.625})
+    half_told = adopt_weights(store, file, None).run
+    assert half_told.test_accuracy is None, "pages tell an accuracy with its images and its seconds, or not at all"
 
 
 @pytest.mark.parametrize("bad", ["no network", "another network", "damaged", "not there"])
