@@ -68,7 +68,7 @@ MESSAGES: dict[str, str] = {
     "store_locked": "The run store {path} is locked by another program ({reason}); close it and try again.",
     "run_missing": "There is no run {value!r}; {hint}.",
     "run_busy": "Run {run} is {status}; stop it first.",
-    "run_not_finished": "Run {run} is {status}; only one that trained to its end can be shipped: resume it first.",
+    "run_not_finished": "Run {run} is {status}; only one that trained to its end can be shipped: let it go on to its end first.",
     "resume_keeps_settings": "Run {run} goes on with the settings it has; leave out {given}, or start a new run.",
     "bad_name": "The name {value!r} cannot be used; take up to 64 small letters, digits and dashes, such as resnet20-mnist.",
     "run_not_active": "Run {run} is {status}, so it cannot take the command {command!r}; only a running or paused one can.",
