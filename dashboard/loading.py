@@ -18,7 +18,7 @@ from torch import nn
 from dashboard.memory import return_unused_pages
 from resnet_core.comparison import data_at_size_of
 from resnet_core.config import DataConfig, ModelConfig
-from resnet_core.data import DATASETS, DataSpec, Split, data_root, is_known, load_split, normalize, some_images, stand_in
+from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split, normalize, some_images, stand_in
 from resnet_core.errors import UserError
 from resnet_core.inspection import ENOUGH, SETTLED_ON, settle_norms
 from resnet_core.models import block_places, build_model, get_entry, twin_config
@@ -148,18 +148,12 @@ def split_images(dataset: str, split: str, image_size: int | None = None) -> tup
     return load_split(DataConfig(dataset=dataset, image_size=image_size), split)
 
 
-def _cut_like(checkpoint: Checkpoint, dataset: str) -> bool:
-    """Whether the network's own image size, or none, is right for this data set."""
-    own = checkpoint.config.data.dataset
-    return dataset == own or (is_known(own) and dataset == stand_in(own))
-
-
 def checkpoint_images(checkpoint: Checkpoint, dataset: str, split: str) -> tuple[DataSpec, Split]:
     """One split as the checkpoint's own training cut and resized it; another data set is brought to the network's size."""
     config = dataclasses.replace(checkpoint.config.data, dataset=dataset)
     if split == "test":  # never cut: one copy for all networks
         config = DataConfig(dataset=dataset, image_size=config.image_size)
-    if not _cut_like(checkpoint, dataset):
+    if dataset not in (checkpoint.config.data.dataset, stand_in(checkpoint.config.data.dataset)):
         config = dataclasses.replace(config, image_size=checkpoint.spec.height)
     return _cut_images(config, split)
 

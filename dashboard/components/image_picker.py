@@ -78,9 +78,9 @@ def _said(checkpoint: Checkpoint, choice: ImageChoice, picked: PickedImage) -> s
     answer = probabilities(checkpoint, choice)
     best = int(answer.argmax())
     name = checkpoint.spec.classes[best]
-    mark = ":green[:material/check:]" if name == picked.class_name else ":red[:material/close:]"
-    if picked.class_name not in checkpoint.spec.classes:  # images of another data set
-        mark = ""
+    mark = ""
+    if picked.class_name in checkpoint.spec.classes:  # else the image is of another data set
+        mark = ":green[:material/check:]" if name == picked.class_name else ":red[:material/close:]"
     return t("pick.image_answer", label=name, probability=percent(float(answer[best])), mark=mark)
 
 

@@ -71,9 +71,7 @@ def _adopted(store: Store, checkpoint: Checkpoint, name: str, *, origin: str | N
     shutil.copyfile(checkpoint.path, target)
     known: Mapping[str, Any] = {key: metrics[key] for key in TESTED} if set(TESTED) <= metrics.keys() else {}
     valid = metrics.get("valid_accuracy")
-    result = {"tested": "last", "weights_sha256": checkpoint.weights_sha256, IMPORTED_FROM: origin or checkpoint.path.name, **known}
-    return store.create(
-        checkpoint.config, "cpu", name=name, run=run, status="finished", ended=time.time(),
-        epoch=int(metrics.get("epoch") or 0), step=int(metrics.get("step") or 0), result=result,
-        valid_accuracy=valid, best_valid_accuracy=valid,
-    )  # fmt: skip
+    result = {"weights_sha256": checkpoint.weights_sha256, IMPORTED_FROM: origin or checkpoint.path.name, **known}
+    return store.create_finished(
+        checkpoint.config, run=run, name=name, metrics=metrics, result=result, valid_accuracy=valid, best_valid_accuracy=valid
+    )

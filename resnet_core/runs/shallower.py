@@ -4,7 +4,6 @@ Only blocks whose shortcut is the identity can go. What stays keeps its name and
 """
 
 import dataclasses
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,13 +64,10 @@ def save_shallower(checkpoint: Checkpoint, removal: Removal, path: Path) -> str:
 def adopt_shallower(store: Store, checkpoint: Checkpoint, removal: Removal) -> Run:
     """The network without these blocks as a finished run, from which a training can start. Raises what `shallower` raises."""
     config, weights = shallower(checkpoint, removal.blocks)
-    run, metrics, now = store.fresh_id(config), _metrics(checkpoint, removal), time.time()
+    run, metrics = store.fresh_id(config), _metrics(checkpoint, removal)
     sha256 = save_checkpoint(store.root / run / f"last{SUFFIX}", weights, config, checkpoint.spec, metrics)
-    result = {"tested": "last", "weights_sha256": sha256, **{key: metrics[key] for key in ("removed_from", *_measured(removal))}}
-    return store.create(
-        config, "cpu", name=_name(store, checkpoint, config), run=run, status="finished", ended=now,
-        epoch=int(metrics.get("epoch", 0)), step=int(metrics.get("step", 0)), result=result,
-    )  # fmt: skip
+    result = {"weights_sha256": sha256, **{key: metrics[key] for key in ("removed_from", *_measured(removal))}}
+    return store.create_finished(config, run=run, name=_name(store, checkpoint, config), metrics=metrics, result=result)
 
 
 def _metrics(checkpoint: Checkpoint, removal: Removal) -> dict[str, Any]:

@@ -77,8 +77,10 @@ def ship(store: Store, run: str, name: str, folder: Path, *, half: bool = False)
     With `half` the weights are stored as `halved` gives them, and the accuracy that is told is measured again with these.
     """
     found = store.run(run)
-    if found.status != "finished" or "tested" not in found.result:
+    if found.status != "finished":
         raise UserError("run_not_finished", run=run, status=found.status)
+    if not found.facts:  # imported, or cut out of another network: no training of its own to tell of
+        raise UserError("run_not_finished", run=run, status="not trained here")
     if not RUN_ID.fullmatch(name):
         raise UserError("bad_name", value=name)
     checkpoint = read_checkpoint(found.folder / f"{found.result['tested']}{SUFFIX}")

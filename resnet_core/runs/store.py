@@ -8,7 +8,7 @@ import math
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -104,6 +104,15 @@ class Store:
         with self.connection(writing=True) as db:
             db.execute(f"INSERT INTO runs ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", tuple(values.values()))
         return self.run(run)
+
+    def create_finished(
+        self, config: RunConfig, *, run: str, name: str, metrics: Mapping[str, Any], result: Mapping[str, Any], **columns: Any
+    ) -> Run:
+        """A run that need not be trained any more: its `last` checkpoint, with these metrics, is in its folder already."""
+        return self.create(
+            config, "cpu", name=name, run=run, status="finished", ended=time.time(), epoch=int(metrics.get("epoch") or 0),
+            step=int(metrics.get("step") or 0), result={"tested": "last", **result}, **columns,
+        )  # fmt: skip
 
     def fresh_id(self, config: RunConfig) -> str:
         """An id that no run has and no folder of an earlier one."""

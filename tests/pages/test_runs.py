@@ -234,13 +234,15 @@ def test_a_file_that_is_no_network_of_ours_is_one_sentence(open_page: OpenPage, 
     assert not Store().runs()
 
 
-def test_a_downloaded_checkpoint_of_ours_needs_no_question(open_page: OpenPage) -> None:
+@pytest.mark.parametrize("name", shipped_names())
+def test_a_downloaded_checkpoint_of_ours_needs_no_question(open_page: OpenPage, name: str) -> None:
+    """However much its history says before it says whose it is."""
     app = open_page("runs")
-    content = (CHECKPOINTS / "plain20-mnist.safetensors").read_bytes()
-    app.file_uploader(key="runs_import").set_value(("plain20-mnist.safetensors", content, "application/octet-stream")).run()
+    content = (CHECKPOINTS / f"{name}.safetensors").read_bytes()
+    app.file_uploader(key="runs_import").set_value((f"{name}.safetensors", content, "application/octet-stream")).run()
     assert_healthy(app)
     (run,) = Store().runs()
-    assert run.test_accuracy == find_checkpoint("plain20-mnist").metrics["test_accuracy"]
+    assert run.test_accuracy == find_checkpoint(name).metrics["test_accuracy"]
 
 
 def test_the_metrics_are_the_store_s(own_runs: Path) -> None:

@@ -1,5 +1,6 @@
 """What comes from elsewhere: a run as a zip, or a file of weights; checked, and added to the store."""
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -16,13 +17,11 @@ from resnet_core.errors import UserError
 from resnet_core.models import model_names
 from resnet_core.runs import import_run
 from resnet_core.runs.adopting import Adopted, adopt_weights
-from resnet_core.runs.checkpoint import FORMAT
 
 TAKEN = "runs_import_taken"  # the upload that is in the store already: a rerun brings the same file again
 SAID = "runs_import_said"
 KINDS = ("zip", "safetensors", "pth", "pt", "th", "ckpt", "bin")
 MOST = 1024  # MB: a zip with all checkpoints of a ResNet-50
-HEAD = 65_536  # bytes: a checkpoint of ours says within so many what it is
 NAMED = 6
 
 
@@ -49,39 +48,52 @@ def offer_import() -> None:
 
 def _weights(file: UploadedFile) -> str | None:
     """The run that a file of weights became; None until it is known which network it is. Ours say it themselves."""
-    config, dataset = None, None
-    if FORMAT.encode() not in file.getvalue()[:HEAD]:
-        named = [name for name in model_names() if name in file.name.lower().replace("-", "").replace("_", "")]
-        known = max(named, key=len, default=None)
-        names = list(model_names())
-        model = st.selectbox(
-            t("runs.import_network"),
-            names,
-            index=names.index(known) if known else None,
-            format_func=network_label,
-            placeholder=t("runs.import_network_hint"),
-            accept_new_options=True,
-            key="runs_import_network",
-        )
-        dataset = st.selectbox(
-            t("runs.import_dataset"),
-            ["", *DATASETS],
-            format_func=lambda name: display_name(name) if name else t("runs.import_as_made"),
-            key="runs_import_dataset",
-        )
-        if not st.button(t("runs.import_start"), icon=":material/upload_file:", key="runs_import_start", disabled=model is None):
-            return None
-        config = ModelConfig(model=str(model))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / Path(file.name).name
         path.write_bytes(file.getvalue())
         try:
-            adopted = adopt_weights(store(), path, config, dataset=dataset or None)
+            adopted = _adopted(path)
         except UserError as error:
             error.values |= {key: file.name for key in ("path", "source") if key in error.values}  # not the place where we put it
             raise
+    if adopted is None:
+        return None
     st.session_state[SAID] = _said(adopted)
     return adopted.run.run
+
+
+def _adopted(path: Path) -> Adopted | None:
+    try:
+        return adopt_weights(store(), path, None)
+    except UserError as error:
+        if error.code != "weights_need_a_network":
+            raise
+    asked = _ask(path.name)
+    return adopt_weights(store(), path, asked[0], dataset=asked[1]) if asked else None
+
+
+def _ask(file: str) -> tuple[ModelConfig, str | None] | None:
+    """Which network, at first the one that the file is called after, and which data; None until Import is pressed."""
+    names = list(model_names())
+    known = max((name for name in names if name in re.sub("[-_]", "", file.lower())), key=len, default=None)
+    model = st.selectbox(
+        t("runs.import_network"),
+        names,
+        index=names.index(known) if known else None,
+        format_func=network_label,
+        placeholder=t("runs.import_network_hint"),
+        accept_new_options=True,
+        key="runs_import_network",
+    )
+    dataset = st.selectbox(
+        t("runs.import_dataset"),
+        ["", *DATASETS],
+        format_func=lambda name: display_name(name) if name else t("runs.import_as_made"),
+        key="runs_import_dataset",
+    )
+    if not st.button(t("runs.import_start"), icon=":material/upload_file:", key="runs_import_start", disabled=model is None):
+        return None
+    return ModelConfig(model=str(model)), dataset or None
 
 
 def _said(adopted: Adopted) -> list[str]:

@@ -112,10 +112,10 @@ def _show(runs: Sequence[Run], everyone: tuple[Run, ...]) -> None:
 
 def _most_current(runs: Sequence[Run]) -> Run:
     """The one that trains, else the next one, else the last that came to a step: what was stopped while it waited has nothing to show."""
-    trains, waits = (
-        next((run for run in runs if test(run)), None) for test in (lambda run: run.is_active, lambda run: run.status == "queued")
-    )
-    return trains or waits or next((run for run in reversed(runs) if run.step), runs[-1])
+    for tells in (lambda run: run.is_active, lambda run: run.status == "queued"):
+        if found := next(filter(tells, runs), None):
+            return found
+    return next((run for run in reversed(runs) if run.step), runs[-1])
 
 
 def _commands(runs: Sequence[Run], everyone: tuple[Run, ...]) -> None:

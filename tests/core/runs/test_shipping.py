@@ -28,6 +28,7 @@ from resnet_core.runs import (
     shipped_gradient_norms,
     shipped_names,
 )
+from resnet_core.runs.adopting import adopt_weights
 from resnet_core.runs.checkpoint import stored_weights
 from resnet_core.runs.shipping import complete, ship
 from resnet_core.statistics import wilson_interval
@@ -97,6 +98,10 @@ def test_a_shipped_run_brings_its_history_and_recipe_and_no_path_of_the_machine(
     stopped = store.create(run.config, "cpu", status="stopped")
     with pytest.raises(UserError) as caught:
         ship(store, stopped.run, "stopped", folder)
+    assert caught.value.code == "run_not_finished"
+    imported = adopt_weights(store, run.folder / "last.safetensors", None).run
+    with pytest.raises(UserError, match="not trained here") as caught:
+        ship(store, imported.run, "imported", folder)
     assert caught.value.code == "run_not_finished"
     # in half the bits
     small = read_checkpoint(ship(store, run.run, "small", folder, half=True))
