@@ -56,7 +56,7 @@ def test_a_team_from_the_queue(
     assert found.error[0] == "team_broken"
     assert found.is_resumable
     assert found.step < 7 * 5
-    assert "Another process of this training ended" in (found.folder / LOG).read_text()
+    eventually(lambda: "Another process of this training ended" in (found.folder / LOG).read_text())  # its last words, after the row
 
     resume(store, run)
     eventually(lambda: store.run(run).status == "finished", 120)
