@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 import os
+import re
 import signal
 import threading
 import time
@@ -118,7 +119,7 @@ def _said(problem: Exception, config: RunConfig, team: Team) -> tuple[str, dict[
         if trouble is not None:
             code, values = json.loads(trouble)
             return code, values
-        return "team_broken", {"reason": _first_line(problem)}
+        return "team_broken", {"reason": _first_sentence(problem)}
     if isinstance(problem, UserError):
         return problem.code, {key: _plain(value) for key, value in problem.values.items()}
     if isinstance(problem, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(problem):
@@ -148,8 +149,10 @@ def _give_reserve(folder: Path) -> None:
         (folder / RESERVE).unlink()
 
 
-def _first_line(problem: Exception) -> str:
-    return (str(problem).strip() or type(problem).__name__).splitlines()[0]
+def _first_sentence(problem: Exception) -> str:
+    """What happened, without the place in a library's source before it and its advice behind it."""
+    line = (str(problem).strip() or type(problem).__name__).splitlines()[0]
+    return re.sub(r"^\[\S+:\d+\] ", "", line).split(". ")[0]
 
 
 @contextmanager

@@ -143,11 +143,14 @@ def test_a_team_that_cannot_be_is_refused_before_it_is_queued(small: Callable[..
 
 
 @pytest.mark.parametrize(
-    ("left", "code"),
-    [(None, "team_broken"), ('["out_of_memory", {"batch_size": 16, "suggestion": 8}]', "out_of_memory")],
+    ("left", "error"),
+    [
+        (None, ("team_broken", {"reason": "Connection closed by peer [127.0.0.1]:2"})),
+        ('["out_of_memory", {"batch_size": 16, "suggestion": 8}]', ("out_of_memory", {"batch_size": 16, "suggestion": 8})),
+    ],
 )
 def test_what_the_leading_process_says_when_another_is_gone(
-    store: Store, small: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, left: str | None, code: str
+    store: Store, small: Callable[..., RunConfig], monkeypatch: pytest.MonkeyPatch, left: str | None, error: tuple[str, object]
 ) -> None:
     """Its own reason, where it left word of one."""
     from resnet_core.training.team import Team
@@ -165,7 +168,7 @@ def test_what_the_leading_process_says_when_another_is_gone(
             return left
 
     def gone(self: Training, *arguments: object) -> object:
-        raise RuntimeError("[../third_party/gloo/gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:2")
+        raise RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:2. Check the logs of the worker.")
 
     monkeypatch.setattr("signal.signal", lambda number, handler: None)
     monkeypatch.setattr(Training, "_connect", lambda self: setattr(self, "network", self.model))
@@ -174,5 +177,5 @@ def test_what_the_leading_process_says_when_another_is_gone(
     run = store.create(small(), "cpu").run
     store.claim("cpu", run)
     ended = execute(store, run, team=Alone())
-    assert (ended.status, ended.error and ended.error[0]) == ("failed", code)
+    assert (ended.status, ended.error) == ("failed", error)
     assert ended.is_resumable
