@@ -77,6 +77,8 @@ def attribution_view(pair: Pair, answered: Answered) -> Shown:
         methods = _methods(sound)
         target = _target(pair)
         requests = _settings(pair, methods, target)
+    maps, below = st.container(), st.container(horizontal=True, gap="small", vertical_alignment="center")
+    with below:  # how they are drawn is asked for beneath them: above, three methods need the room
         view = _view(pair)
     found: list[tuple[Request, Found]] = []
     waiting: list[Request] = []
@@ -87,16 +89,23 @@ def attribution_view(pair: Pair, answered: Answered) -> Shown:
             found.append((request, known))
         else:
             waiting.append(request)
-    _draw(pair, found, view, target)
-    for request in waiting:
-        background_job(
-            *_identity(pair, request),
-            prepare=lambda request=request: pair_work(pair, request),  # type: ignore[misc]
-            label=t("compare.map_start", method=METHODS[request.method].title),
-            seconds=seconds_of(pair, answered, request),
-            key=f"compare_map_{request.method}",
-        )
-    _words(pair, found, view, others)
+    with maps:
+        _draw(pair, found, view, target)
+        for request in waiting:
+            background_job(
+                *_identity(pair, request),
+                prepare=lambda request=request: pair_work(pair, request),  # type: ignore[misc]
+                label=t("compare.map_start", method=METHODS[request.method].title),
+                seconds=seconds_of(pair, answered, request),
+                key=f"compare_map_{request.method}",
+            )
+        _downloads(pair, found, view)
+    layered = [(request, both) for request, both in found if both[0].strip or both[1].strip]
+    with below:
+        _what_methods(found, others)
+        every = bool(layered) and st.toggle(t("compare.strip"), key="compare_every_layer", persist_state="session")
+    if every:
+        _strips(pair, layered, view)
     return found
 
 
@@ -313,8 +322,8 @@ def _difference(values: Sequence[NDArray[np.floating]], limits: Sequence[float],
     return MapCell(values=difference, limit=limits[0] if same else 1.0, note=likeness)
 
 
-def _words(pair: Pair, found: Shown, view: View, others: dict[str, object]) -> None:
-    """Downloads, how to read the maps, and which methods are not offered, and why."""
+def _downloads(pair: Pair, found: Shown, view: View) -> None:
+    """Of the maps, beside how to read them."""
     with st.container(horizontal=True, wrap=False, gap="small", vertical_alignment="center"):
         file = f"{pair.a.name}-{pair.b.name}-{pair.image.index}".replace("/", "_")
         for kind, make, mime in (("png", as_png, "image/png"), ("npz", as_npz, "application/octet-stream")):
@@ -330,14 +339,13 @@ def _words(pair: Pair, found: Shown, view: View, others: dict[str, object]) -> N
                 disabled=not found,
             )
         st.caption(f"{t('compare.maps_read')} {t(f'compare.scale_read_{view.scale}')}", width="stretch")
-    layered = [(request, both) for request, both in found if both[0].strip or both[1].strip]
+
+
+def _what_methods(found: Shown, others: dict[str, object]) -> None:
+    """What each of them means, and which are not offered, and why."""
     notes = [f"**{METHODS[request.method].title}** {t(f'method.{request.method}.meaning')}" for request, _ in found]
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        with st.popover(t("compare.what_methods"), icon=":material/menu_book:"):
-            st.markdown("\n\n".join([*notes, *(f"**{METHODS[name].title}** {error_text(errors[0])}" for name, errors in others.items())]))  # type: ignore[index]
-        every = bool(layered) and st.toggle(t("compare.strip"), key="compare_every_layer", persist_state="session")
-    if every:
-        _strips(pair, layered, view)
+    with st.popover(t("compare.what_methods"), icon=":material/menu_book:"):
+        st.markdown("\n\n".join([*notes, *(f"**{METHODS[name].title}** {error_text(errors[0])}" for name, errors in others.items())]))  # type: ignore[index]
 
 
 def _strips(pair: Pair, layered: Shown, view: View) -> None:
