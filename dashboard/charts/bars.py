@@ -7,6 +7,8 @@ import pandas as pd
 
 from dashboard.charts.theme import network_style
 
+LETTERS = 45  # of three names that fit into one row of a legend
+
 
 def probability_bars(
     classes: Sequence[str],
@@ -24,6 +26,7 @@ def probability_bars(
         for name, values in probabilities.items()
         for label, value in zip(classes, values, strict=True)
     ]
+    columns = 3 if sum(map(len, names)) <= LETTERS else 2
     colors = shades([network_style(models[name]).color for name in names])
     return (
         alt.Chart(pd.DataFrame(rows, columns=["network", "class", "probability"]))
@@ -33,7 +36,7 @@ def probability_bars(
             xOffset=alt.XOffset("network:N", sort=names),
             y=alt.Y("probability:Q", title=y_title, scale=alt.Scale(domain=[0, 1]), axis=alt.Axis(format=".0%", tickCount=5)),
             color=alt.Color(
-                "network:N", title=None, scale=alt.Scale(domain=names, range=colors), legend=alt.Legend(orient="top", columns=2)
+                "network:N", title=None, scale=alt.Scale(domain=names, range=colors), legend=alt.Legend(orient="top", columns=columns)
             ),
             tooltip=[
                 alt.Tooltip("network:N", title=" "),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from dashboard.charts.theme import REFERENCE
 
 ROW, HEAD = 34, 60  # px: of a row, and of the classes above them
+FULL = 0.4  # from here on a field is full enough for a white number, on a white page as on a dark one
 
 
 def probability_table(
@@ -36,7 +37,7 @@ def probability_table(
     )
     fields = base.mark_rect(stroke="#80808040").encode(
         color=alt.value(color),
-        opacity=alt.Opacity("probability:Q", scale=alt.Scale(domain=[0, 1], range=[0.02, 0.85]), legend=None),
+        opacity=alt.Opacity("probability:Q", scale=alt.Scale(domain=[0, FULL, FULL + 0.001, 1], range=[0.02, 0.3, 0.7, 1]), legend=None),
         tooltip=[
             alt.Tooltip("part:N", title=y_title),
             alt.Tooltip("class:N", title=x_title),
@@ -46,6 +47,6 @@ def probability_table(
     numbers = (
         base.transform_filter("datum.probability >= 0.005")
         .mark_text(fontWeight="bold")
-        .encode(text="said:N", color=alt.condition("datum.probability > 0.4", alt.value("white"), alt.value(REFERENCE)))
+        .encode(text="said:N", color=alt.condition(f"datum.probability > {FULL}", alt.value("white"), alt.value(REFERENCE)))
     )
     return alt.layer(fields, numbers).properties(height=ROW * len(rows) + HEAD)

@@ -88,6 +88,7 @@ def _show_answers(answers: list[Answer]) -> None:
         models={answer.label: answer.model for answer in answers},
         x_title=t("sketch.class"),
         y_title=t("sketch.probability"),
+        height=300,
     )
     st.altair_chart(chart, width="stretch", alt=t("sketch.bars_alt"))
     st.caption(" ".join([t("sketch.bars_caption"), *_about_confidence(answers)]))
