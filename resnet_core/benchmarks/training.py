@@ -4,7 +4,9 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,12 @@ from torch import Tensor, nn
 from resnet_core.benchmarks.notes_loop import BATCH, EPOCHS, NotesLoop
 from resnet_core.benchmarks.result import BenchmarkResult
 from resnet_core.config import DataConfig, RunConfig
-from resnet_core.data import Splits, load_splits
+from resnet_core.data import Splits, load_spec, load_splits
 from resnet_core.inspection.residual import BlockStatistics
 from resnet_core.models import describe
 from resnet_core.presets import get_preset
 from resnet_core.training import BlocksMeasured, EpochDone, StepDone, Training, evaluate, pick_device
-from resnet_core.training.device import DTYPES, FORMATS, keep_freed_memory, synchronize
+from resnet_core.training.device import DTYPES, FORMATS, synchronize
 
 STEPS = 10  # of one side before the other's turn: a GPU tells of so many at once
 PASSES = 3  # a training step computes about three forward passes: one there, two back (gradients of inputs and of weights)
@@ -37,7 +39,6 @@ class OurSteps:
 
     def run(self, count: int) -> tuple[int, float]:
         """(images, seconds) of so many steps, measurements of blocks between them included."""
-        keep_freed_memory()
         images, seconds, done = 0, 0.0, 0
         while done < count:
             began = time.perf_counter()
@@ -61,17 +62,37 @@ class OurSteps:
 
 
 class TheirSteps:
-    """The steps of the notes' loop."""
+    """The steps of the notes' loop, in a process that was begun for it: its memory is then as their program would find it, neither kept by
+    our settings of the allocator nor taken from what our training freed.
+    """
 
-    def __init__(self, loop: NotesLoop) -> None:
-        self.loop, self._steps = loop, loop.steps()
+    def __init__(self, process: Executor, model: str, dataset: str, device: torch.device) -> None:
+        self.process = process
+        process.submit(_begin_their_steps, model, dataset, str(device)).result()
 
     def run(self, count: int) -> tuple[int, float]:
-        keep_freed_memory(False)  # ours alone sets it: their program would run as glibc has it
-        began = time.perf_counter()
-        images = sum(next(self._steps) for _ in range(count))
-        synchronize(self.loop.device)
-        return images, time.perf_counter() - began
+        return self.process.submit(_their_steps, count).result()
+
+
+def process_of_its_own() -> Executor:
+    """One that has nothing of this one, and waits without work while this one has its turn."""
+    return ProcessPoolExecutor(1, mp_context=get_context("spawn"))
+
+
+_theirs: list[tuple[NotesLoop, Iterator[int]]] = []  # in the process of their own
+
+
+def _begin_their_steps(model: str, dataset: str, device: str) -> None:
+    loop = NotesLoop(model, dataset, load_spec(DataConfig(dataset=dataset)), torch.device(device))
+    _theirs[:] = [(loop, loop.steps())]
+
+
+def _their_steps(count: int) -> tuple[int, float]:
+    ((loop, steps),) = _theirs
+    began = time.perf_counter()
+    images = sum(next(steps) for _ in range(count))
+    synchronize(loop.device)
+    return images, time.perf_counter() - began
 
 
 def in_turn(ours: Any, other: Any, rounds: int, steps: int = STEPS) -> tuple[float, float]:
@@ -94,8 +115,8 @@ def measure_training(*, rounds: int, model: str, dataset: str, steps: int = STEP
     )  # fmt: skip
     splits = load_splits(config.data, device=device)
     training = Training(config, splits, device=device)
-    loop = NotesLoop(model, dataset, splits.spec, device)
-    ours, other = in_turn(OurSteps(training), TheirSteps(loop), rounds, steps)
+    with process_of_its_own() as process:
+        ours, other = in_turn(OurSteps(training), TheirSteps(process, model, dataset, device), rounds, steps)
     limits = machine_limit(device)
     flops = PASSES * describe(config.model, splits.spec).flops
     best = limits.get(training.plan.precision, limits["float32"])
@@ -221,7 +242,8 @@ def measure_time_to_accuracy(*, budget: float, model: str, dataset: str, goal: f
     """
     device = pick_device()
     ours = _our_race(model, dataset, goal, budget, device)
-    other = _their_race(model, dataset, goal, budget, other_epochs or EPOCHS, device)
+    with process_of_its_own() as process:
+        other = process.submit(_their_race, model, dataset, goal, budget, other_epochs or EPOCHS, str(device)).result()
     ratio = ours.seconds / other.seconds if ours.seconds and other.seconds else None
     notes = [
         f"Not there within {budget:g} s: {side.what}; its seconds are extrapolated from its speed."
@@ -270,9 +292,9 @@ def _our_race(model: str, dataset: str, goal: float, budget: float, device: torc
     return _race("fast-cpu", setup, spent, images, whole, epochs, best, goal, finished=training.finished)
 
 
-def _their_race(model: str, dataset: str, goal: float, budget: float, needed: int, device: torch.device) -> Race:
+def _their_race(model: str, dataset: str, goal: float, budget: float, needed: int, on: str) -> Race:
+    device = torch.device(on)
     splits = load_splits(DataConfig(dataset=dataset), device=device)
-    keep_freed_memory(False)
     began = time.perf_counter()
     loop = NotesLoop(model, dataset, splits.spec, device)
     setup = time.perf_counter() - began

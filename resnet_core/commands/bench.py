@@ -24,7 +24,7 @@ def bench(
     ),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Ours beside the obvious alternative, measured in turn in one process: looking inside beside a bare pass (inspect, split), maps in
+    """Ours beside the obvious alternative, measured in turn: looking inside beside a bare pass (inspect, split), maps in
     batches beside Captum image by image (attribute), our training
     beside the loop of study notes (training, time-to-accuracy), a training that is watched beside one that is not (probes)."""
     from resnet_core.benchmarks import BENCHMARKS, run_benchmark

@@ -23,7 +23,6 @@ MEMINFO = Path("/proc/meminfo")
 TRIAL_IMAGES = 32  # enough to tell the combinations apart
 HOPELESS = 4  # times slower than another combination: not tried any longer
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # names of glibc's malloc.h
-GLIBC_MOST = 32 * 2**20  # bytes: DEFAULT_MMAP_THRESHOLD_MAX, beyond which it does not adapt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,18 +85,21 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def keep_freed_memory(keep: bool = True) -> bool:
+def keep_freed_memory() -> bool:
     """From now on this process keeps what it frees instead of handing it back; says whether this C library can be told so.
 
     A training step on the CPU allocates the same activations again and again. By default glibc gives every large one back to the
-    kernel, which clears its pages anew in the next step: a tenth of a step of resnet20 on MNIST. `keep=False` sets what glibc's own
-    adapting thresholds end at where much is freed.
+    kernel, which clears its pages anew in the next step: a tenth of a step of resnet20 on MNIST.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    at_once, at_the_end = (2**30, 2**31 - 1) if keep else (GLIBC_MOST, 2 * GLIBC_MOST)
-    return bool(mallopt(MMAP_THRESHOLD, at_once)) and bool(mallopt(TRIM_THRESHOLD, at_the_end))
+    return bool(mallopt(MMAP_THRESHOLD, 2**30)) and bool(mallopt(TRIM_THRESHOLD, 2**31 - 1))
+
+
+def updates_at_once(device: torch.device) -> bool | None:
+    """Whether Adam shall update all parameters in one call; None leaves it to PyTorch, which on a CPU takes a dozen calls for each."""
+    return True if device.type == "cpu" else None
 
 
 def synchronize(device: torch.device) -> None:

@@ -8,6 +8,7 @@ from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from resnet_core.config import TrainConfig
+from resnet_core.training.device import updates_at_once
 
 Schedule = LRScheduler | ReduceLROnPlateau
 
@@ -21,10 +22,11 @@ def make_optimizer(config: TrainConfig, model: nn.Module) -> Optimizer:
         {"params": vectors, "weight_decay": config.weight_decay if config.decay_all else 0.0},
     ]
     groups = [group for group in groups if group["params"]]
+    fused = updates_at_once(next(model.parameters()).device)  # not for SGD: there it fails on a part that was frozen or dropped before
     if config.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=config.learning_rate)
+        return torch.optim.Adam(groups, lr=config.learning_rate, fused=fused)
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(groups, lr=config.learning_rate)
+        return torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)
     return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=config.nesterov and config.momentum > 0)
 
 

@@ -252,9 +252,9 @@ def faults():
         del blocks
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
-said = [keep_freed_memory(sys.argv[1] == "keep")]
+said = sys.argv[1] != "keep" or keep_freed_memory()
 faults()
-print(said[0], faults())
+print(said, faults())
 """
 
 

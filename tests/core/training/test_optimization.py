@@ -186,3 +186,27 @@ def test_sgd_takes_momentum_and_nesterov_from_the_config(start: Callable[..., Tr
     for momentum, nesterov in ((0.8, True), (0.8, False), (0.0, True)):
         group = make_optimizer(TrainConfig(momentum=momentum, nesterov=nesterov), model).param_groups[0]
         assert (group["momentum"], group["nesterov"]) == (momentum, nesterov and momentum > 0)
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
+def test_a_part_without_gradients_at_first_is_updated_like_the_others_later(kind: str) -> None:
+    """A block that stochastic depth left out: every optimizer of ours goes on as PyTorch's own, parameter by parameter."""
+
+    def trained(make: Callable[[nn.Module], torch.optim.Optimizer]) -> list[torch.Tensor]:
+        model = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
+        with torch.no_grad():
+            for place, parameter in enumerate(model.parameters()):
+                parameter.copy_(torch.linspace(-1, 1, parameter.numel()).reshape(parameter.shape) + place)
+        optimizer, x = make(model), torch.tensor([[1.0, -2.0, 0.5]])
+        for parts in (model[1:], model, model):
+            optimizer.zero_grad()
+            parts(x if len(parts) == 2 else x.new_ones(1, 4)).square().sum().backward()
+            optimizer.step()
+        return [parameter.detach() for parameter in model.parameters()]
+
+    theirs = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": lambda *given, **how: SGD(*given, momentum=0.9, **how)}[kind]
+    config = TrainConfig(optimizer=kind, learning_rate=0.01, weight_decay=0.1, momentum=0.9, nesterov=False)
+    ours = trained(lambda model: make_optimizer(config, model))
+    alone = trained(lambda model: theirs(model.parameters(), lr=0.01, weight_decay=0.1, foreach=False, fused=False))
+    for found, expected in zip(ours, alone, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
