@@ -117,7 +117,7 @@ def check_randomised(
     with counting(own, progress, cost.forward * len(inputs)):
         before = maps()
         for number, part in enumerate(names, start=1):
-            own.get_submodule(part).load_state_dict(fresh.get_submodule(part).state_dict())
+            renew(own, fresh, part, rest=number == len(names))
             settle_norms(own, settling, within=[own.get_submodule(done) for done in names[:number]])
             steps.append(_step(part, before, maps()))
     return SanityCheck(maps=before, steps=tuple(steps), verdict=_verdict(before, steps))
@@ -139,6 +139,13 @@ def redrawn(model: nn.Module, seed: int) -> nn.Module:
                 order = torch.randperm(parameter.numel(), generator=stream(seed, f"{name}.{own}"))
                 parameter.copy_(parameter.flatten()[order].view_as(parameter))
     return fresh
+
+
+def renew(model: nn.Module, fresh: nn.Module, part: str, *, rest: bool = False) -> None:
+    """Give this part the weights of `fresh`; with `rest` also what lies in no part, such as the class token of a transformer."""
+    model.get_submodule(part).load_state_dict(fresh.get_submodule(part).state_dict())
+    if rest:
+        model.load_state_dict({name: value for name, value in fresh.state_dict().items() if "." not in name}, strict=False)
 
 
 def parts_of(model: nn.Module) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from resnet_core.attribution import (
     traits_of,
 )
 from resnet_core.attribution.quality import edge_map
-from resnet_core.attribution.sanity import redrawn
+from resnet_core.attribution.sanity import redrawn, renew
 from resnet_core.config import ModelConfig
 from resnet_core.data.spec import normalize
 from resnet_core.inspection import settle_norms
@@ -244,6 +244,27 @@ def test_an_empty_map_has_nothing_to_compare(pixels: Tensor) -> None:
     assert checked.verdict == "empty"
     assert math.isnan(checked.steps[-1].signed)
     assert set(SANITY_VERDICTS) >= {checked.verdict}
+
+
+def test_the_last_part_takes_with_it_what_lies_in_none() -> None:
+    """A vision transformer's class token belongs to the network itself."""
+    from torchvision.models import VisionTransformer
+
+    model = VisionTransformer(image_size=8, patch_size=4, num_layers=1, num_heads=2, hidden_dim=8, mlp_dim=8, num_classes=3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_()
+    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    fresh, names = redrawn(model, 1), parts_of(model)
+
+    def kept() -> set[str]:
+        return {name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])}
+
+    renew(model, fresh, names[0])
+    assert kept() == {name for name in before if not name.startswith("heads.")}
+    for part in names[1:]:
+        renew(model, fresh, part, rest=part == names[-1])
+    assert not kept()
 
 
 def test_parts_of_foreign_networks_are_their_children() -> None:
