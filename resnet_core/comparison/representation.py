@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnet_core.errors import UserError
 from resnet_core.inspection.recording import hooked, untouched
@@ -24,23 +25,49 @@ from resnet_core.models import block_places
 CKA_BATCH = 128
 LEAST = 4  # images in a batch: the unbiased estimator divides by n - 3
 FEATURE_BATCH = 100
+MOST_PLACES = 40  # rows of a map of which each can still be met with a pointer
+NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
+ROW = 4  # blocks in a row, from which on what holds them is opened
 
 Progress = Callable[[int, int], None]
 
 
 def feature_places(model: nn.Module) -> dict[str, nn.Module]:
-    """Blocks in the order of the forward pass; of a network without blocks its top-level modules, a `Sequential` counted by its parts
-    when it is one of at most three, a `ModuleList`, which never runs itself, always."""
+    """Blocks in the order of the forward pass; of a network without blocks its modules with weights, norms left out, the rows of layers
+    and of blocks among them member by member as far as `MOST_PLACES` allows.
+    """
     blocks: dict[str, nn.Module] = {place.name: place.module for place in block_places(model)}
     if blocks:
         return blocks
-    children = dict(model.named_children())
-    opened = (nn.ModuleList,) if len(children) > 3 else (nn.ModuleList, nn.Sequential)
-    found: dict[str, nn.Module] = {}
-    for name, child in children.items():
-        parts = {f"{name}.{part}": module for part, module in child.named_children()} if isinstance(child, opened) else {}
-        found |= parts or {name: child}
-    return found
+    places = _places_in(model) or dict(model.named_children())
+    waiting = list(places)
+    while waiting:
+        name = waiting.pop(0)
+        members = _places_in(places[name], f"{name}.") if _is_row(places[name], top="." not in name) else {}
+        says_more = len(members) > 1 or any(isinstance(member, nn.Sequential | nn.ModuleList) for member in members.values())
+        never_runs = isinstance(places[name], nn.ModuleList)
+        if (says_more and len(places) - 1 + len(members) <= MOST_PLACES) or (members and never_runs):
+            places = {key: module for old, kept in places.items() for key, module in (members if old == name else {old: kept}).items()}
+            waiting += members
+    return places
+
+
+def _places_in(module: nn.Module, prefix: str = "") -> dict[str, nn.Module]:
+    return {
+        f"{prefix}{name}": child
+        for name, child in module.named_children()
+        if next(child.parameters(), None) is not None and not isinstance(child, NORMS)
+    }
+
+
+def _is_row(module: nn.Module, *, top: bool) -> bool:
+    """Whether its members say more than it does: a row of layers at the top (VGG's `features`) or what holds such a row there (a
+    transformer's encoder), further in a row of equal blocks."""
+    if isinstance(module, nn.ModuleList):
+        return True
+    if isinstance(module, nn.Sequential):
+        return top or len({type(member) for member in module}) == 1
+    return top and any(isinstance(child, nn.Sequential | nn.ModuleList) and len(child) >= ROW for child in module.children())
 
 
 def unbiased_hsic(first: Tensor, second: Tensor) -> Tensor:

@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from resnet_core.comparison import cka_map, feature_places, linear_cka, penultimate_features, principal_components, tsne
+from resnet_core.config import ModelConfig
 from resnet_core.errors import UserError
+from resnet_core.models import build_model
 from resnet_core.runs import find_checkpoint, load_model
 
 
@@ -65,14 +67,30 @@ def test_minibatches_estimate_what_all_images_at_once_give() -> None:
     assert itself.values == pytest.approx(itself.values.T)
 
 
-def test_a_network_without_blocks_is_read_at_its_top_level() -> None:
+def test_a_network_without_blocks_is_read_where_it_has_weights() -> None:
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
     found = cka_map(model, model, (draw(40, 1, 4, 4).float(),) * 2)
-    assert found.a == ("0", "1", "2", "3")
-    wrapped = nn.Sequential()
-    wrapped.add_module("features", nn.Sequential(nn.Conv2d(1, 2, 1), nn.ReLU()))
-    wrapped.add_module("head", nn.Flatten())
-    assert tuple(feature_places(wrapped)) == ("features.0", "features.1", "head")
+    assert found.a == ("1", "3")
+    assert tuple(feature_places(nn.Sequential(nn.Flatten(), nn.ReLU()))) == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "some"),
+    [
+        ("vgg16", 13 + 3, {"features.0", "features.28", "classifier.6"}),
+        ("vit_b_16", 1 + 12 + 1, {"conv_proj", "encoder.layers.encoder_layer_11", "heads"}),
+        ("swin_t", 1 + 2 + 2 + 6 + 2 + 3 + 1, {"features.0", "features.5.5", "features.6", "head"}),
+        ("googlenet", 3 + 9 + 1, {"conv1", "inception5b", "fc"}),
+        ("densenet121", 1 + 4 + 3 + 1, {"features.denseblock4", "features.transition1", "classifier"}),
+        ("lenet5", 2 + 3, {"features.conv1", "classifier.fc3"}),
+    ],
+)
+def test_rows_of_layers_and_blocks_are_read_member_by_member(model: str, count: int, some: set[str]) -> None:
+    """As many as the papers count layers or blocks; without one that says nothing of its own (norms, pooling, activations)."""
+    spec = find_checkpoint("resnet20-mnist").spec
+    places = feature_places(build_model(ModelConfig(model=model), spec, seed=None, device="meta"))
+    assert len(places) == count
+    assert some <= places.keys()
 
 
 def test_too_few_images_are_refused() -> None:
