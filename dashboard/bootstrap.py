@@ -1,7 +1,7 @@
 """What runs before a page: the frame once per run, and the same for a page that a deep link starts without app.py."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import streamlit as st
@@ -73,6 +73,14 @@ def guarded() -> Iterator[None]:
     except Exception:
         logging.getLogger(__name__).exception("a page failed")
         st.error(t("frame.unexpected"), icon=":material/error:")
+
+
+def told(action: Callable[[], object]) -> None:
+    """The border of a callback, which runs before the page: what goes wrong is said beside it."""
+    try:
+        action()
+    except UserError as error:
+        st.toast(error_text(error), icon=":material/error:")
 
 
 def _settle_language() -> None:

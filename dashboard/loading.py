@@ -18,11 +18,11 @@ from torch import nn
 from dashboard.memory import return_unused_pages
 from resnet_core.comparison import data_at_size_of
 from resnet_core.config import DataConfig, ModelConfig
-from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split, normalize, some_images, stand_in
+from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split, normalize, some_images, spread, stand_in
 from resnet_core.errors import UserError
 from resnet_core.inspection import ENOUGH, SETTLED_ON, settle_norms
 from resnet_core.models import block_places, build_model, get_entry, twin_config
-from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, load_model, runs_root, shipped_names
+from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, load_model, run_of, runs_root, shipped_names
 
 IDLE_LOAD = 0.7  # processes that wanted a core in the last minute, on average
 
@@ -80,12 +80,12 @@ def own_model(checkpoint: Checkpoint, *, initial: bool = False) -> nn.Module:
 
 
 def settled_model(checkpoint: Checkpoint, inputs: torch.Tensor | None = None, *, initial: bool = False) -> nn.Module:
-    """`own_model`; where it has not trained, its BatchNorms know the first of these normalised images (N, C, H, W), else some of the test
+    """`own_model`; where it has not trained, its BatchNorms know some of these normalised images (N, C, H, W), else some of the test
     split."""
     model = own_model(checkpoint, initial=initial)
     if not initial and not checkpoint.is_untrained:
         return model
-    return settle_norms(model, _some_inputs(checkpoint) if inputs is None else inputs[:ENOUGH])
+    return settle_norms(model, _some_inputs(checkpoint) if inputs is None or len(inputs) == 1 else inputs[spread(len(inputs), ENOUGH)])
 
 
 def _some_inputs(checkpoint: Checkpoint) -> torch.Tensor:
@@ -106,9 +106,15 @@ def has_shortcuts(checkpoint: Checkpoint) -> bool:
     return get_entry(checkpoint.model_name).capabilities(checkpoint.config.model, checkpoint.spec).has_shortcuts
 
 
+def is_known(name: str) -> bool:
+    """Whether it is a shipped network or a run, perhaps with one of its checkpoints: what a link may open, unlike other files here."""
+    run = run_of(name)
+    return run in shipped_names() or store().exists(run)
+
+
 def find_twin(checkpoint: Checkpoint) -> Checkpoint | None:
     """The trained network that differs in nothing but its shortcuts: of the same experiment, else a shipped one, else the newest run's."""
-    model, run = twin_config(checkpoint.config.model), checkpoint.name.partition("@")[0]
+    model, run = twin_config(checkpoint.config.model), run_of(checkpoint.name)
     runs = store().runs()
     pair = next((r.pair for r in runs if r.run == run), None)
     alike = [r for r in runs if r.config.model == model]

@@ -163,6 +163,11 @@ def some_test_images(checkpoint: Checkpoint, dataset: str, count: int | None, *,
     return split if count is None else split.take(some_images(len(split), count, seed))
 
 
+def lesion_count(checkpoint: Checkpoint, dataset: str) -> int:
+    """How many test images lesions are measured on here: LESION_IMAGES, or all where there are fewer."""
+    return min(LESION_IMAGES, len(labelled_images(checkpoint, dataset, "test")[1]))
+
+
 def lesion_of(checkpoint: Checkpoint, dataset: str, off: tuple[str, ...], order: tuple[str, ...] | None = None) -> Lesion:
     """Accuracy on LESION_IMAGES test images without these blocks, in this order."""
     return _lesion(file_state(checkpoint), dataset, off, order, checkpoint)

@@ -26,6 +26,7 @@ MESSAGES: dict[str, str] = {
     "checkpoint_classes": "{name} tells {have} classes apart, the data set {dataset} has {need}; choose a data set with the same classes.",
     "pair_channels": "{name} takes images with {have} channel(s), {other} with {need}; compare networks for the same images.",
     "pair_classes": "{name} tells {have} apart, {other} {need}; compare networks for the same classes.",
+    "one_value_per_channel": "Training mode with {count} image leaves a BatchNorm one value per channel, which has no variance; take more images, or eval mode.",
     "too_few_for_cka": "CKA needs at least {need} images, got {count}; take more.",
     "checkpoint_no_weights": "Run {run} has no finished epoch yet, so there are no weights to open; wait for its first epoch.",
     "checkpoint_never_written": "Run {run} is {status} and never came to the end of an epoch, so it has no trained weights; resume it or train another.",

@@ -94,14 +94,15 @@ def background_job(
     if job.result is not None and not job.is_running:
         return job.result
 
-    @st.fragment(run_every=0.5 if job.is_running else None)
+    watched = job.is_running
+
+    @st.fragment(run_every=0.5 if watched else None)
     def panel() -> None:
         with guarded():
             if job.is_running:
                 _show_progress(job, key)
                 return
-            if job.thread is not None:  # it has just ended, with or without a result
-                job.thread = None
+            if watched or job.result is not None:  # it has just ended, or did in another window
                 st.rerun()
             if job.error is not None or job.failed:
                 st.error(error_text(job.error) if job.error is not None else t("frame.unexpected"), icon=":material/error:")

@@ -54,7 +54,9 @@ def offer_download(name: str, size: int | None) -> None:
     """A button that fetches the data set, a progress bar while it comes, the reason when it could not."""
     download = _download(name)
 
-    @st.fragment(run_every=1.0 if download.is_running else None)
+    watched = download.is_running
+
+    @st.fragment(run_every=1.0 if watched else None)
     def panel() -> None:
         with guarded():
             if download.is_running:
@@ -62,8 +64,7 @@ def offer_download(name: str, size: int | None) -> None:
                 text = t("train.downloading", name=name, done=download.done / MEGABYTE, total=total / MEGABYTE)
                 st.progress(min(download.done / total, 1.0), text=text)
                 return
-            if download.thread is not None and download.error is None:
-                download.thread = None
+            if watched:  # it has just ended
                 st.rerun()
             if download.error is not None:
                 st.error(error_text(download.error), icon=":material/cloud_off:")

@@ -8,7 +8,7 @@ import streamlit as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from dashboard.components.formats import percent
+from dashboard.components.formats import literal, percent
 from dashboard.components.gallery import Picture, gallery
 from dashboard.i18n import error_text, t
 from dashboard.loading import checkpoint_images, images_for
@@ -69,7 +69,7 @@ def _show(checkpoint: Checkpoint, choice: ImageChoice) -> None:
     with st.container(horizontal=True, wrap=False, gap="small", vertical_alignment="center"):
         st.image(enlarged(picked.pixels), width=ENLARGED, alt=t("pick.image_alt", index=choice.index, label=picked.class_name))
         with st.container(gap="xsmall"):
-            st.markdown(t("pick.image_label", label=picked.class_name))
+            st.markdown(t("pick.image_label", label=literal(picked.class_name)))
             st.markdown(_said(checkpoint, choice, picked), help=t("pick.image_answer_help"))
 
 
@@ -81,7 +81,7 @@ def _said(checkpoint: Checkpoint, choice: ImageChoice, picked: PickedImage) -> s
     mark = ""
     if picked.class_name in checkpoint.spec.classes:  # else the image is of another data set
         mark = ":green[:material/check:]" if name == picked.class_name else ":red[:material/close:]"
-    return t("pick.image_answer", label=name, probability=percent(float(answer[best])), mark=mark)
+    return t("pick.image_answer", label=literal(name), probability=percent(float(answer[best])), mark=mark)
 
 
 def enlarged(pixels: NDArray[np.uint8]) -> Image.Image:

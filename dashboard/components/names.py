@@ -1,6 +1,8 @@
 """What people call networks, checkpoints and blocks."""
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 
 from dashboard.i18n import t
 from dashboard.state import ImageChoice, ShownImage
@@ -30,6 +32,12 @@ def network_label(model: str) -> str:
 def family_label(family: str) -> str:
     """`vgg` is VGG."""
     return FAMILIES.get(family, family)
+
+
+def distinct(labels: Mapping[str, str]) -> dict[str, str]:
+    """Labels by key, no two alike: a select box tells its options apart by what it shows."""
+    counts = Counter(labels.values())
+    return {key: f"{label} · {key}" if counts[label] > 1 and label != key else label for key, label in labels.items()}
 
 
 def block_label(name: str) -> str:

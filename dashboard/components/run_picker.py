@@ -1,6 +1,5 @@
 """Which network: the shipped ones first, then every run that has weights. One choice for all pages, kept in the link."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components.formats import percent
-from dashboard.components.names import checkpoint_label, network_label
+from dashboard.components.names import checkpoint_label, distinct, network_label
 from dashboard.i18n import error_text, t
 from dashboard.loading import block_names, find_twin, has_blocks, open_checkpoint, require_whole, store
 from dashboard.navigation import link_to
@@ -16,11 +15,11 @@ from dashboard.state import select, selection
 from resnet_core.comparison import require_comparable
 from resnet_core.data import display_name, same_tests
 from resnet_core.errors import UserError, nearest
-from resnet_core.runs import Checkpoint, Run, checkpoints_of, find_checkpoint, no_weights, require_channels, shipped_names
+from resnet_core.runs import Checkpoint, Run, checkpoints_of, find_checkpoint, no_weights, require_channels, run_of, shipped_names
 from resnet_core.runs.files import is_file
+from resnet_core.runs.opening import SEPARATOR
 
 DEFAULT = "resnet20-mnist"
-SEPARATOR = "@"  # between a run and one of its checkpoints: `RUN@best`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +104,7 @@ def _opened(name: str | None, choices: dict[str, _Choice], need: _Need) -> tuple
     if name is None:
         return None, None
     try:
-        if name.partition(SEPARATOR)[0] not in choices:
+        if run_of(name) not in choices:
             _explain(name, choices, need)
         checkpoint = open_checkpoint(name)
         require_whole(checkpoint)
@@ -116,7 +115,7 @@ def _opened(name: str | None, choices: dict[str, _Choice], need: _Need) -> tuple
 
 def _explain(name: str, choices: dict[str, _Choice], need: _Need) -> None:
     """Raise why a name of the link is not among the choices. Paths are none of them: a link opens no other file of this machine."""
-    run = name.partition(SEPARATOR)[0]
+    run = run_of(name)
     if run in shipped_names() or store().exists(run):
         need.require(open_checkpoint(name))
         raise no_weights(store().run(run))
@@ -142,11 +141,10 @@ def _first_whole(names: Sequence[str]) -> tuple[Checkpoint | None, UserError | N
 
 
 def _choices(need: _Need) -> list[_Choice]:
-    """No two have one label: a select box tells them apart by it."""
     found = [choice for name in shipped_names() if (choice := _shipped(name, need))]
     found += [choice for run in store().runs() if (choice := _of_run(run, need))]
-    counts = Counter(choice.label for choice in found)
-    return [replace(choice, label=f"{choice.label} · {choice.name}") if counts[choice.label] > 1 else choice for choice in found]
+    labels = distinct({choice.name: choice.label for choice in found})
+    return [replace(choice, label=labels[choice.name]) for choice in found]
 
 
 def _shipped(name: str, need: _Need) -> _Choice | None:

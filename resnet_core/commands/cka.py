@@ -13,7 +13,7 @@ def cka(
     split: str = typer.Option("test", help="train, valid or test (the first two as A's training cut them)"),
     count: int = typer.Option(512, min=1, help="images, drawn at random"),
     batch_size: int = typer.Option(128, min=1, help="images per minibatch of the estimator"),
-    seed: int = typer.Option(0, help="seed of the draw"),
+    seed: int = typer.Option(0, min=0, help="seed of the draw"),
     as_json: bool = JSON_OPTION,
 ) -> None:
     """Linear CKA between every block of A and every block of B (top-level modules of a network without blocks): unbiased, over minibatches."""

@@ -22,7 +22,7 @@ def compare(
     dataset: str | None = typer.Option(None, help="data set; without it, A's own"),
     split: str = typer.Option("test", help="train, valid or test (the first two as A's training cut them)"),
     count: int | None = typer.Option(None, min=1, help="images, drawn at random; without it, all"),
-    seed: int = typer.Option(0, help="seed of the draw"),
+    seed: int = typer.Option(0, min=0, help="seed of the draw"),
     device: str = typer.Option("auto", help="auto, cpu, cuda or mps"),
     as_json: bool = JSON_OPTION,
 ) -> None:
@@ -73,6 +73,9 @@ def compare(
         f"the difference {verdict} (McNemar's exact test, p = {test.p:.3g})."
     )
     marks = {None: "unknown", True: "yes", False: "no"}
+    if shared.elsewhere:
+        print(f"trained elsewhere, so weights, order and settings are not known: {', '.join(shared.elsewhere)}")
+        return
     print(f"same initial weights: {marks[shared.same_weights]} ({shared.shared} shared, {shared.own} without a partner)")
     print(f"same data order: {marks[shared.same_order]}")
     print("same settings: " + ("yes" if shared.same_settings else ", ".join(f"{d.name} {d.a} / {d.b}" for d in shared.differences)))

@@ -14,7 +14,7 @@ def inspect(
     dataset: str | None = typer.Option(None, help="data set; without it, the checkpoint's own"),
     split: str = typer.Option("test", help="train, valid or test"),
     count: int = typer.Option(256, min=1, help="images, drawn at random"),
-    seed: int = typer.Option(0, help="seed of the draw"),
+    seed: int = typer.Option(0, min=0, help="seed of the draw"),
     initial: bool = typer.Option(False, "--initial", help="the same network before its first step"),
     as_json: bool = JSON_OPTION,
 ) -> None:

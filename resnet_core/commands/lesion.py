@@ -17,7 +17,7 @@ def lesion(
     each: bool = typer.Option(False, "--each", help="every block alone"),
     split: str = typer.Option("test", help="train, valid or test"),
     count: int = typer.Option(500, min=1, help="images, drawn at random"),
-    seed: int = typer.Option(0, help="seed of the draw"),
+    seed: int = typer.Option(0, min=0, help="seed of the draw"),
     to: Path | None = typer.Option(None, "--to", metavar="OUT", help="write the network without --blocks as a checkpoint of its own"),
     as_json: bool = JSON_OPTION,
 ) -> None:

@@ -23,11 +23,11 @@ class Looked:
 
 
 def look_at(checkpoint: str, dataset: str | None, split: str, *, count: int, seed: int, initial: bool, with_labels: bool = False) -> Looked:
-    """The trained network, or with `initial` the one before its first step, whose norms are then settled on the drawn images.
+    """The trained network, or with `initial` the one before its first step, whose norms are then settled on drawn images.
 
     Raises what opening either of them raises, checkpoint_channels, and `with_labels` checkpoint_classes.
     """
-    from resnet_core.data import load_split, normalize, some_images
+    from resnet_core.data import load_split, normalize, some_images, spread
     from resnet_core.inspection import ENOUGH, settle_norms
     from resnet_core.runs import find_checkpoint, initial_model, load_model, require_channels
 
@@ -40,5 +40,6 @@ def look_at(checkpoint: str, dataset: str | None, split: str, *, count: int, see
     inputs = normalize(chosen.images, found.spec)
     model = initial_model(found) if initial else load_model(found)
     if initial or found.is_untrained:
-        settle_norms(model, inputs[:ENOUGH])
+        some = chosen if len(chosen) > 1 else images.take(spread(len(images), ENOUGH))  # a single one may have no variance
+        settle_norms(model, normalize(some.images[spread(len(some), ENOUGH)], found.spec))
     return Looked(checkpoint=found, chosen=chosen, inputs=inputs, model=model)

@@ -15,7 +15,7 @@ def paths(
     split: str = typer.Option("test", help="train, valid or test"),
     count: int = typer.Option(16, min=1, help="images, drawn at random"),
     samples: int = typer.Option(8, min=1, help="paths of each length to follow, where there are more than 10 blocks"),
-    seed: int = typer.Option(0, help="seed of the draws"),
+    seed: int = typer.Option(0, min=0, help="seed of the draws"),
     initial: bool = typer.Option(False, "--initial", help="the same network before its first step"),
     as_json: bool = JSON_OPTION,
 ) -> None:

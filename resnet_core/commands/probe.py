@@ -19,7 +19,7 @@ def probe(
     dataset: str | None = typer.Option(None, help="data set; without it, the checkpoint's own"),
     split: str = typer.Option("test", help="train, valid or test"),
     count: int = typer.Option(500, min=1, help="images, drawn at random"),
-    seed: int = typer.Option(0, help="seed of the draw"),
+    seed: int = typer.Option(0, min=0, help="seed of the draw"),
     train_count: int = typer.Option(2000, min=1, help="training images that the probes are fitted on, drawn with seed 0"),
     as_json: bool = JSON_OPTION,
 ) -> None:

@@ -9,6 +9,7 @@ from resnet_core.config import DataConfig
 from resnet_core.data import Split, load_split
 from resnet_core.errors import UserError
 from resnet_core.runs import Checkpoint, initial_model, require_channels
+from resnet_core.runs.run import IMPORTED_FROM
 
 # What decides which image a step sees: the images, how they are split and ordered, how many make a step.
 ORDER = ("dataset", "valid_fraction", "split_seed", "train_limit", "batch_size", "seed")
@@ -27,21 +28,26 @@ class Difference:
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
     """`same_weights` compares the tensors that both networks have under one name before their first step: `shared` of them, `own` have
-    no partner. None where a training started from another checkpoint, whose weights are not known here."""
+    no partner. None where a training started from another checkpoint, whose weights are not known here. Of networks that were trained
+    `elsewhere` nothing is known."""
 
     same_weights: bool | None
     shared: int
     own: int
-    same_order: bool
+    same_order: bool | None
     differences: tuple[Difference, ...]
+    elsewhere: tuple[str, ...] = ()
 
     @property
-    def same_settings(self) -> bool:
-        return not self.differences
+    def same_settings(self) -> bool | None:
+        return None if self.elsewhere else not self.differences
 
 
 def conditions(a: Checkpoint, b: Checkpoint) -> Conditions:
     """Of two trainings. That their networks differ is the question, not a difference."""
+    elsewhere = tuple(checkpoint.name for checkpoint in (a, b) if IMPORTED_FROM in checkpoint.metrics)
+    if elsewhere:
+        return Conditions(same_weights=None, shared=0, own=0, same_order=None, differences=(), elsewhere=elsewhere)
     settings = tuple(zip(a.config.flat().items(), b.config.flat().values(), strict=True))
     differences = [Difference(name=name, a=x, b=y) for (name, x), y in settings if x != y and name != "model"]
     x, y = a.metrics.get(MEASURED), b.metrics.get(MEASURED)

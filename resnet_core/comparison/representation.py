@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from resnet_core.models import block_places
 CKA_BATCH = 128
 LEAST = 4  # images in a batch: the unbiased estimator divides by n - 3
 FEATURE_BATCH = 100
+PROJECT = Path(__file__).parents[2]
 MOST_PLACES = 40  # rows of a map of which each can still be met with a pointer
 NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 ROW = 4  # blocks in a row, from which on what holds them is opened
@@ -204,7 +206,7 @@ def tsne(features: NDArray[np.floating], *, progress: Progress | None = None, se
     sent = io.BytesIO()
     np.save(sent, features.astype(np.float32))
     process = subprocess.Popen(
-        [sys.executable, "-c", script, str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", script, str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=PROJECT
     )
     start = time.monotonic()
     waiting: bytes | None = sent.getvalue()

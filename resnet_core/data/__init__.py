@@ -22,7 +22,7 @@ from resnet_core.data.catalog import (
 )
 from resnet_core.data.places import PLACED, PlacedKind
 from resnet_core.data.spec import DataSpec, Split, Splits, denormalize, normalize
-from resnet_core.data.splits import some_images
+from resnet_core.data.splits import some_images, spread
 
 __all__ = [
     "AUGMENT_WARNINGS",
@@ -50,6 +50,7 @@ __all__ = [
     "open_source",
     "same_tests",
     "some_images",
+    "spread",
     "splits_of",
     "stand_in",
     "training_images",

@@ -33,6 +33,11 @@ def some_images(available: int, count: int, seed: int) -> Tensor:
     return torch.from_numpy(np.sort(drawn))
 
 
+def spread(available: int, count: int) -> Tensor:
+    """Indices of at most `count` images, evenly over a split: one that was read from folders is sorted by class."""
+    return torch.from_numpy(np.linspace(0, available - 1, min(count, available)).round().astype(np.int64))
+
+
 def proportional(counts: NDArray[np.int64], total: int) -> NDArray[np.int64]:
     """`total` shared out in proportion to `counts`: whole numbers, none above its count (largest remainder)."""
     whole = int(counts.sum())

@@ -80,7 +80,13 @@ def measure_gradients(
     needing = [p for p in model.parameters() if not p.requires_grad]
     with untouched(model, training=training), _requiring_gradients(needing), _open(forks), torch.enable_grad():
         source = images.detach().to(device, copy=True).requires_grad_()  # so that the first block's input has a gradient in any network
-        loss = nn.functional.cross_entropy(model(source).float(), labels.to(device))
+        try:
+            logits = model(source)
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise UserError("one_value_per_channel", count=len(images)) from error
+        loss = nn.functional.cross_entropy(logits.float(), labels.to(device))
         loss.backward()
         layers = tuple(_layer_gradients(model, train))
     blocks = tuple(fork.result() for fork in forks)

@@ -26,7 +26,7 @@ def settle_norms(model: nn.Module, images: Tensor, *, batch_size: int = 64, with
             norm.reset_running_stats()
             norm.momentum = None  # the mean over all batches
             norm.train()
-        for batch in images.split(batch_size):
+        for batch in images.tensor_split(list(range(batch_size, len(images) - 1, batch_size))):  # no last one of a single image
             model(batch.to(device))
     finally:
         for norm, momentum, training in kept:

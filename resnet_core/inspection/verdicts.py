@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from resnet_core.data.spec import DataSpec, Split, normalize
+from resnet_core.data.splits import spread
 from resnet_core.inspection.lesions import Lesion, each_block, lesion_accuracies
 from resnet_core.inspection.recording import hooked, untouched
 from resnet_core.inspection.residual import TINY, BlockStatistics, residual_statistics
@@ -95,7 +96,7 @@ def examine(
     measured already. Both networks are left as found, but for the running norms of `initial`, which are set by these images."""
     lesions = lesions or lesion_accuracies(model, split, spec, each_block(model), probabilities=True)
     whole, *alone = lesions
-    inputs = normalize(split.images[:MEASURED], spec)
+    inputs = normalize(split.images[spread(len(split), MEASURED)], spec)
     if not trained:
         settle_norms(model, inputs)
     settle_norms(initial, inputs)

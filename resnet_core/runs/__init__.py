@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         shipped_blocks,
         shipped_gradient_norms,
     )
-    from resnet_core.runs.opening import checkpoints_of, find_checkpoint, model_card, no_weights, shipped_names
+    from resnet_core.runs.opening import checkpoints_of, find_checkpoint, model_card, no_weights, run_of, shipped_names
     from resnet_core.runs.queue import dispatch, resume, start
     from resnet_core.runs.run import ACTIVE, ENDED, STATUSES, Run
     from resnet_core.runs.store import Store
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ACTIVE", "Checkpoint", "ENDED", "EpochRow", "Notice", "Run", "STATUSES", "Steps", "Store", "checkpoints_of", "dispatch", "export_run",
     "find_checkpoint", "import_run", "initial_model", "load_model", "load_weights", "model_card", "no_weights", "read_blocks", "read_checkpoint", "read_epochs", "read_notices", "read_steps",
-    "require_channels", "resume", "runs_root", "save_checkpoint", "shipped_blocks", "shipped_gradient_norms", "shipped_names", "start",
+    "require_channels", "resume", "run_of", "runs_root", "save_checkpoint", "shipped_blocks", "shipped_gradient_norms", "shipped_names", "start",
 ]  # fmt: skip
 
 _HOMES: dict[str, tuple[str, ...]] = {
@@ -71,6 +71,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "find_checkpoint",
         "model_card",
         "no_weights",
+        "run_of",
         "shipped_names",
     ),
     "queue": (

@@ -92,13 +92,18 @@ def experiment(base: RunConfig, depths: Sequence[int] = DEPTHS, seeds: Sequence[
 
 def missing(store: Store, configs: Iterable[RunConfig]) -> tuple[RunConfig, ...]:
     """Those that no run in the store has finished or is about to."""
-    known = [run.config for run in store.runs() if run.is_going_on or run.status == "finished"]
+    known = [run.config for run in store.runs() if run.is_going_on or _counts(run)]
     return tuple(config for config in configs if config not in known)
+
+
+def _counts(run: Run) -> bool:
+    """A training to the end; an imported network brings neither its losses nor its machine."""
+    return run.status == "finished" and run.test_accuracy is not None and not run.is_imported
 
 
 def collect(store: Store, configs: Sequence[RunConfig]) -> Degradation | None:
     """The finished runs of the experiment; None where there is not one."""
-    finished = [run for run in store.runs() if run.status == "finished" and run.test_accuracy is not None]
+    finished = [run for run in store.runs() if _counts(run)]
     runs = [found for config in configs if (found := next((run for run in finished if run.config == config), None)) is not None]
     if not runs:
         return None

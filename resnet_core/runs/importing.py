@@ -22,6 +22,7 @@ from resnet_core.models import build_model, get_entry, original_spec
 from resnet_core.models.foreign import FittedWeights, first_and_last, fit_weights, shortcut_option, unwrapped
 from resnet_core.runs.checkpoint import save_checkpoint
 from resnet_core.runs.files import is_file
+from resnet_core.runs.run import IMPORTED_FROM
 
 PICKLED = (b"PK\x03\x04", b"\x80")  # torch.save's zip files, and plain pickles of protocol 2 and later
 CODE = re.compile(r"(?:GLOBAL|Unsupported (?:global|class)) ([\w.]+)|function ([\w.]+)")
@@ -73,7 +74,7 @@ def import_weights(
         spec = replace(spec, mean=mean, std=std)
     model = build_model(config, spec)
     fitted = fit_weights(model, theirs, source=str(path), name=config.model, average=average)
-    metrics = {"imported_from": path.name, "normalisation": kind, "fresh": list(fitted.fresh), "averaged": list(fitted.averaged)}
+    metrics = {IMPORTED_FROM: path.name, "normalisation": kind, "fresh": list(fitted.fresh), "averaged": list(fitted.averaged)}
     save_checkpoint(
         to, fitted.weights, RunConfig(data=DataConfig(dataset=dataset or spec.name, image_size=image_size), model=config), spec, metrics
     )

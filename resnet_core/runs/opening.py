@@ -11,6 +11,12 @@ from resnet_core.runs.store import Store, near_runs
 
 EPOCH = re.compile(r"epoch-[0-9]+")
 SHIPPED = Path(__file__).parents[2] / "checkpoints"
+SEPARATOR = "@"  # between a run and one of its checkpoints: `RUN@best`
+
+
+def run_of(name: str) -> str:
+    """The run, or the shipped network, of a checkpoint by its name."""
+    return name.partition(SEPARATOR)[0]
 
 
 def shipped_names() -> tuple[str, ...]:
@@ -37,7 +43,7 @@ def find_checkpoint(name: str, *, store: Store | None = None) -> Checkpoint:
     if path.suffix == SUFFIX or is_file(path):
         return read_checkpoint(path)
     store = store or Store()
-    run, _, which = name.partition("@")
+    run, _, which = name.partition(SEPARATOR)
     if store.exists(run):
         return read_checkpoint(_file_of(store, run, which or None), name)
     raise UserError("checkpoint_missing", value=name, hint=near_runs(name, [*shipped_names(), *(r.run for r in store.runs())]))

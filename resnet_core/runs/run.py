@@ -16,7 +16,7 @@ STATUSES = ("queued", "running", "paused", "finished", "stopped", "failed", "int
 ACTIVE = ("running", "paused")
 ENDED = ("finished", "stopped", "failed", "interrupted")
 LETTERS = "23456789abcdefghjkmnpqrstuvwxyz"  # none that look alike
-IMPORTED_FROM = "imported_from"  # in a run's result: the name of the file
+IMPORTED_FROM = "imported_from"  # in a run's result, and in a checkpoint that was fitted: the name of the file
 
 
 @dataclass(frozen=True, kw_only=True)

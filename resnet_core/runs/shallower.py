@@ -14,6 +14,7 @@ from resnet_core.config import RunConfig
 from resnet_core.errors import UserError
 from resnet_core.models import ResNet, build_model, find_block, place_of, removable_blocks
 from resnet_core.runs.checkpoint import SUFFIX, Checkpoint, load_weights, save_checkpoint
+from resnet_core.runs.opening import run_of
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
 
@@ -87,6 +88,6 @@ def _measured(removal: Removal) -> dict[str, Any]:
 
 def _name(store: Store, checkpoint: Checkpoint, config: RunConfig) -> str:
     """`resnet20-mnist − 2.2, 3.1`: whose network it was, and the blocks that it lacks (stage.block)."""
-    run = checkpoint.name.partition("@")[0]
+    run = run_of(checkpoint.name)
     whole = (store.run(run).name if store.exists(run) else run).partition(REMOVED)[0]
     return f"{whole}{REMOVED}{', '.join('.'.join(map(str, place_of(name))) for name in config.model.removed_blocks)}"

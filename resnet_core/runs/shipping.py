@@ -170,7 +170,7 @@ def _card(run: Run, name: str, folder: Path, metrics: Mapping[str, Any], half: b
         stored=HALF.format(accuracy=result["test_accuracy"]) if half else "",
         images=result["test_images"],
         tested=result["tested"],
-        valid=run.valid_accuracy,
+        valid=metrics["valid_accuracy"],
         parameters=facts["parameters"],
         train_images=facts["train_images"],
         valid_images=facts["valid_images"],

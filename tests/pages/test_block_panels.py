@@ -10,8 +10,9 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from dashboard.i18n import sentences
+from dashboard.measuring import lesion_count
 from resnet_core.config import DataConfig, ModelConfig, RunConfig
-from resnet_core.data import load_spec, load_split, some_images
+from resnet_core.data import Split, load_spec, load_split, some_images
 from resnet_core.inspection import decisions, fit_probes, lesion_accuracies, swapped
 from resnet_core.models import build_model
 from resnet_core.runs import Store, find_checkpoint, load_model, save_checkpoint
@@ -34,7 +35,6 @@ def pair(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "components.blocks.lesions",
         "components.blocks.decision",
         "components.blocks.verdicts",
-        "components.blocks.removal",
     ):
         monkeypatch.setattr(f"dashboard.{module}.LESION_IMAGES", LESION_IMAGES)
     for module in ("measuring", "components.blocks.decision"):
@@ -192,6 +192,12 @@ def test_verdicts_of_a_planted_fault(open_page: OpenPage, language: str, pair: P
     assert app.query_params["block"].startswith("stages.")
 
 
+def test_of_a_smaller_test_split_all_images_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = Split(images=torch.zeros(80, 1, 28, 28, dtype=torch.uint8), labels=torch.zeros(80, dtype=torch.int64))
+    monkeypatch.setattr("dashboard.measuring.labelled_images", lambda checkpoint, dataset, split: (SPEC, few))
+    assert lesion_count(find_checkpoint("resnet14-tiny"), "mnist-mini") == len(few)
+
+
 def test_removing_a_block_makes_a_run_that_can_be_opened_and_trained_further(open_page: OpenPage) -> None:
     app = open_page(PAGE, run="resnet14-tiny", panel="lesion", block="stages.1.1")
     app.pills(key="lesion_stage_2").set_value(["stages.1.0"]).run()
@@ -201,6 +207,7 @@ def test_removing_a_block_makes_a_run_that_can_be_opened_and_trained_further(ope
     assert_healthy(app)
     (run,) = Store().runs()
     assert run.name == "resnet14-tiny − 2.2"
+    assert run.result["measured_images"] == LESION_IMAGES
     assert run.result["accuracy_before"] == expected("resnet14-tiny")
     assert run.result["accuracy_after"] == expected("resnet14-tiny", ("stages.1.1",)) == expected(run.run)
     app.button(key="removed_train").click().run()

@@ -1,5 +1,6 @@
 """The first page: a digit inside a block, what is ready, where to go."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from dashboard.navigation import SCREENS
 from resnet_core.config import DataConfig
 from resnet_core.data import load_split, normalize
 from resnet_core.inspection import block_maps
-from resnet_core.runs import find_checkpoint, load_model, shipped_names
+from resnet_core.runs import Store, find_checkpoint, load_model, save_checkpoint, shipped_names
+from resnet_core.runs.adopting import adopt_weights
 from resnet_core.runs.degradation import Degradation, Trained, write_result
 from tests.pages.conftest import OpenPage, assert_healthy
 from tests.pages.test_train import a_run, text_of
@@ -49,6 +51,23 @@ def test_what_a_link_brought_stays(open_page: OpenPage) -> None:
     assert app.session_state["selected_image"] == "mnist-mini:test:5"
     assert app.session_state["selected_block"] == "stages.0.2"
     assert "ReLU(F(x))" in text_of(app)  # a plain network has no shortcut to compare with
+
+
+def test_a_link_to_what_is_not_here_leaves_the_page_whole(open_page: OpenPage, tmp_path: Path) -> None:
+    app = open_page("home", image="mnist-mini:test:99999999")
+    assert_healthy(app)
+    assert app.session_state["home_digit"] == 3
+    found = find_checkpoint("resnet20-mnist")
+    gone = replace(found.config, data=replace(found.config.data, dataset=f"image-folder:{tmp_path / 'moved'}"))
+    spec = replace(found.spec, name=gone.data.dataset)
+    elsewhere = tmp_path / "elsewhere.safetensors"
+    save_checkpoint(elsewhere, load_model(found).state_dict(), gone, spec, {})
+    run = adopt_weights(Store(), elsewhere, None).run
+    for name in (run.run, str(elsewhere)):  # its images were moved; a link opens no file
+        app = open_page("home", run=name)
+        assert_healthy(app)
+        assert "ResNet-20" in text_of(app)
+        assert app.segmented_control(key="home_digit")
 
 
 @pytest.mark.parametrize(("cores", "words"), [(1, ("CPU, 1 core", "CPU，1 核")), (6, ("CPU, 6 cores", "CPU，6 核"))])

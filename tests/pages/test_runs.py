@@ -11,6 +11,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 from torch import nn
 
+from dashboard.components.formats import literal
 from dashboard.components.runs.details import _archive, _event_files, _metrics_csv
 from dashboard.i18n import sentences
 from resnet_core.config import ModelConfig, RunConfig
@@ -147,6 +148,17 @@ def test_a_second_press_of_delete_meets_no_other_run(open_page: OpenPage, langua
     assert {run.run for run in Store().runs()} == {first, second}
 
 
+def test_a_run_that_has_its_turn_by_now_is_not_deleted(open_page: OpenPage, language: str) -> None:
+    run = a_run("queued")
+    app = open_page("runs", language=language)
+    assert Store().claim("cpu", run) is not None  # after the page was drawn
+    app.button(key="runs_delete").click().run()
+    assert_healthy(app)
+    assert [toast.value for toast in app.toast]
+    assert Store().exists(run)
+    assert not [button for button in app.button if button.key and button.key.startswith("runs_undo")]
+
+
 def test_deleting_can_be_undone(open_page: OpenPage) -> None:
     run = a_run("finished")
     app = open_page("runs")
@@ -186,7 +198,7 @@ def test_a_network_of_one_s_own_is_opened_on_every_page(open_page: OpenPage, lan
     assert_healthy(app)
     (run,) = Store().runs()
     assert run.is_imported
-    assert words["runs.import_kept"].format(name="my-resnet20", kept=len(model.state_dict())) in text_of(app)
+    assert words["runs.import_kept"].format(name=literal("my-resnet20"), kept=len(model.state_dict())) in text_of(app)
     assert list(app.dataframe[0].value["epoch"]) == [words["runs.imported_row"]]
     inside = open_page("residual-blocks", language=language, run=run.run)
     assert_healthy(inside)

@@ -89,6 +89,30 @@ def test_the_first_visit_shows_how_the_shipped_networks_learned(open_page: OpenP
             assert any(abs(value - (1 - row[f"{split}_accuracy"])) < 1e-9 for value in drawn)
 
 
+def test_experiments_of_one_minute_are_told_apart(open_page: OpenPage) -> None:
+    """The select box tells its options apart by their labels alone: the watched one would be the other."""
+    older, newer = a_run("stopped", created=1e9), a_run("stopped", created=1e9 + 1)
+    app = open_page("train")
+    box = app.selectbox(key="train_watch")
+    assert len(set(box.options)) == 2
+    for run in (older, newer):
+        box = app.selectbox(key="train_watch").set_value(run).run()
+        assert app.selectbox(key="train_watch").value == run
+    assert_healthy(app)
+
+
+def test_taking_out_of_the_queue_spares_a_run_that_has_its_turn(open_page: OpenPage, started: object) -> None:
+    run = a_run("queued")
+    app = open_page("train")
+    store = Store()
+    assert store.claim("cpu", run) is not None  # after the page was drawn
+    app.button(key=f"train_out_{run}").click().run()
+    assert_healthy(app)
+    writer = RunWriter(store, run)
+    assert writer.commands() == []
+    writer.close()
+
+
 def test_a_stopped_pair_is_told_by_the_network_that_had_its_turn(open_page: OpenPage, language: str) -> None:
     a_run("stopped", pair="one")
     writer = RunWriter(Store(), Store().create(RunConfig.from_flat({"model": "plain8"}), "cpu").run)

@@ -16,6 +16,7 @@ from dashboard.measuring import (
     PROBE_IMAGES,
     decision_of,
     label_of,
+    lesion_count,
     probe_images,
     seconds_per_image,
     some_test_images,
@@ -30,11 +31,12 @@ Studied = tuple[Mapping[str, Probe], DecisionReport]
 
 def decision_view(checkpoint: Checkpoint, image: ShownImage) -> None:
     networks = [checkpoint, *filter(None, [find_twin(checkpoint)])]
+    tested = lesion_count(checkpoint, image.dataset)
     found = background_job(
         "decisions", *map(file_state, networks), image.dataset,
         prepare=lambda: _study(networks, image.dataset),
-        label=t("decision.start", count=LESION_IMAGES, training=PROBE_IMAGES),
-        seconds=sum(seconds_per_image(network) for network in networks) * (LESION_IMAGES + PROBE_IMAGES),
+        label=t("decision.start", count=tested, training=PROBE_IMAGES),
+        seconds=sum(seconds_per_image(network) for network in networks) * (tested + PROBE_IMAGES),
         key="decision_start",
     )  # fmt: skip
     if found is None:
@@ -100,7 +102,8 @@ def _one_image(checkpoint: Checkpoint, image: ShownImage, probes: Mapping[str, P
 
 
 def _all_images(networks: Sequence[Checkpoint], found: Sequence[Studied]) -> None:
-    st.subheader(t("decision.set_title", count=LESION_IMAGES), anchor=False)
+    title = t("decision.set_title", count=len(found[0][1].labels))
+    st.subheader(title, anchor=False)
     lines = [
         AccuracyLine(
             name=network_label(network.model_name),
@@ -118,7 +121,7 @@ def _all_images(networks: Sequence[Checkpoint], found: Sequence[Studied]) -> Non
         y_title=t("decision.accuracy"),
         method_title=t("decision.method"),
     )
-    st.altair_chart(chart, key="decision_set", alt=t("decision.set_title", count=LESION_IMAGES))
+    st.altair_chart(chart, key="decision_set", alt=title)
     st.caption(" ".join(_counted(network, report) for network, (_, report) in zip(networks, found, strict=True)))
 
 

@@ -18,7 +18,7 @@ from dashboard.loading import open_checkpoint, store
 from dashboard.state import ShownImage, select, selection
 from resnet_core.errors import UserError
 from resnet_core.inspection import BlockStatistics
-from resnet_core.runs import Checkpoint, Run, checkpoints_of, read_blocks, shipped_blocks
+from resnet_core.runs import Checkpoint, Run, checkpoints_of, read_blocks, run_of, shipped_blocks
 from resnet_core.runs.files import folder_size
 from resnet_core.training.loop import PROBE_IMAGES
 
@@ -41,7 +41,7 @@ class KeptCheckpoint:
 
 def history_view(checkpoint: Checkpoint, image: ShownImage) -> None:
     """The chosen network's run over its steps; polled while it waits or works."""
-    name = checkpoint.name.partition("@")[0]
+    name = run_of(checkpoint.name)
     if not store().exists(name):
         _show_shipped(checkpoint)
         return

@@ -19,6 +19,7 @@ from dashboard.i18n import t
 from dashboard.loading import block_names, file_state, find_twin, own_model, settled_model
 from dashboard.measuring import (
     LESION_IMAGES,
+    lesion_count,
     lesion_of,
     lesioned_probabilities,
     seconds_per_image,
@@ -71,7 +72,9 @@ def lesion_view(checkpoint: Checkpoint, image: ShownImage) -> None:
         _answers(answers_place, networks, image, change)
     with classes:
         _class_changes(networks, lesions)
-    st.caption(f"{t('lesion.read', count=LESION_IMAGES)} {t('lesion.read_twin') if networks[1:] else t('lesion.no_twin')}")
+    st.caption(
+        f"{t('lesion.read', count=lesion_count(checkpoint, image.dataset))} {t('lesion.read_twin') if networks[1:] else t('lesion.no_twin')}"
+    )
     alone, several = st.columns(2, gap="medium")
     with alone:
         _each_alone(networks, image.dataset)
@@ -158,7 +161,7 @@ def _accuracy(checkpoint: Checkpoint, dataset: str, change: _Change) -> tuple[Le
         delta=t("lesion.points", points=100 * (changed.accuracy - whole.accuracy)) if change else t("lesion.unchanged"),
         delta_color="off" if changed.accuracy == whole.accuracy else "normal",
         delta_arrow="off" if changed.accuracy == whole.accuracy else "auto",
-        help=t("lesion.metric_help", whole=percent(whole.accuracy, 1), count=LESION_IMAGES),
+        help=t("lesion.metric_help", whole=percent(whole.accuracy, 1), count=lesion_count(checkpoint, dataset)),
     )
     return whole, changed
 

@@ -5,12 +5,12 @@ import dataclasses
 import streamlit as st
 
 from dashboard.bootstrap import guarded
-from dashboard.components.formats import percent
+from dashboard.components.formats import literal, percent
 from dashboard.components.names import block_label, network_label
 from dashboard.components.training.prefill import prefill_training
 from dashboard.i18n import t
 from dashboard.loading import file_state, images_for, open_checkpoint, store
-from dashboard.measuring import LESION_IMAGES, lesion_of
+from dashboard.measuring import lesion_count, lesion_of
 from dashboard.navigation import SCREENS
 from dashboard.state import select, selection
 from resnet_core.config import RunConfig
@@ -27,10 +27,11 @@ def removal_button(checkpoint: Checkpoint, dataset: str, blocks: tuple[str, ...]
     """Grey where one of these blocks cannot go, with the reason."""
     possible = _removable(file_state(checkpoint), checkpoint)
     needed = [name for name in blocks if name not in possible]
-    help = t("removal.needed", blocks=_named(needed)) if needed else t("removal.help", count=LESION_IMAGES)
+    count = lesion_count(checkpoint, dataset)
+    help = t("removal.needed", blocks=_named(needed)) if needed else t("removal.help", count=count)
     label = t("removal.one") if len(blocks) == 1 else t("removal.several", count=len(blocks))
     if st.button(label, icon=":material/content_cut:", key=key, help=help, disabled=bool(needed)):
-        with guarded(), st.spinner(t("removal.measuring", count=LESION_IMAGES)):
+        with guarded(), st.spinner(t("removal.measuring", count=count)):
             run = _remove(checkpoint, dataset, blocks)
             st.session_state[MADE] = (checkpoint.name, run.run)
             st.rerun()
@@ -43,7 +44,8 @@ def _removable(state: tuple[str, float], _checkpoint: Checkpoint) -> tuple[str, 
 
 def _remove(checkpoint: Checkpoint, dataset: str, blocks: tuple[str, ...]) -> Run:
     whole, less = lesion_of(checkpoint, dataset, ()), lesion_of(checkpoint, dataset, blocks)
-    removal = Removal(blocks=blocks, accuracy_before=whole.accuracy, accuracy_after=less.accuracy, images=LESION_IMAGES)
+    count = lesion_count(checkpoint, dataset)
+    removal = Removal(blocks=blocks, accuracy_before=whole.accuracy, accuracy_after=less.accuracy, images=count)
     return adopt_shallower(store(), checkpoint, removal)
 
 
@@ -55,7 +57,7 @@ def show_removed(checkpoint: Checkpoint) -> None:
     run = store().run(name)
     with st.container(border=True, key="removed"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f":green[:material/check_circle:] **{t('removal.made', name=run.name)}**")
+            st.markdown(f":green[:material/check_circle:] **{t('removal.made', name=literal(run.name))}**")
             if st.button(t("removal.open"), icon=":material/open_in_full:", key="removed_open"):
                 _select(run)
                 st.rerun()

@@ -11,7 +11,7 @@ from dashboard.components.blocks.removal import removal_button, show_removed
 from dashboard.components.names import block_label, network_label
 from dashboard.i18n import t
 from dashboard.loading import block_names, file_state, own_model
-from dashboard.measuring import LESION_IMAGES, seconds_per_image, some_test_images
+from dashboard.measuring import LESION_IMAGES, lesion_count, seconds_per_image, some_test_images
 from dashboard.state import ShownImage, select
 from resnet_core.inspection import FINDINGS, Finding, NetworkEvidence, each_block, examine, judge, lesion_accuracies
 from resnet_core.runs import Checkpoint
@@ -25,16 +25,16 @@ COLUMNS = {
 
 
 def verdict_view(checkpoint: Checkpoint, image: ShownImage) -> None:
-    blocks = len(block_names(checkpoint))
+    blocks, count = len(block_names(checkpoint)), lesion_count(checkpoint, image.dataset)
     found = background_job(
         "verdicts", file_state(checkpoint), image.dataset,
         prepare=lambda: _examination(checkpoint, image.dataset),
         label=t("verdict.start", blocks=blocks),
-        seconds=seconds_per_image(checkpoint) * LESION_IMAGES * (blocks + 6) / 2,
+        seconds=seconds_per_image(checkpoint) * count * (blocks + 6) / 2,
         key="verdict_start",
     )  # fmt: skip
     if found is None:
-        st.caption(t("verdict.what", count=LESION_IMAGES))
+        st.caption(t("verdict.what", count=count))
         return
     findings = judge(found)
     st.markdown(_summary(checkpoint, findings))

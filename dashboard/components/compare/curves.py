@@ -14,7 +14,7 @@ from dashboard.components.compare.numbers import condition_lines
 from dashboard.components.compare.pair import Pair
 from dashboard.i18n import t
 from dashboard.loading import store
-from resnet_core.runs import Checkpoint, read_epochs
+from resnet_core.runs import Checkpoint, read_epochs, run_of
 
 SECONDS_OF = {"epoch": 1.0, "minutes": 60.0}
 
@@ -75,7 +75,7 @@ def _charts(pair: Pair, histories: list[_Epochs], by: str) -> None:
 
 def _history(checkpoint: Checkpoint) -> _Epochs:
     """From the file of a shipped network, else from the store."""
-    run = checkpoint.name.partition("@")[0]
+    run = run_of(checkpoint.name)
     if history := checkpoint.metrics.get("history"):
         rows = tuple(history["epochs"])
     elif store().exists(run):

@@ -7,7 +7,7 @@ import torch
 from dashboard.components.background_job import background_job
 from dashboard.components.compare.data import Answered, conditions_of, cost_of, whole_identity, whole_work
 from dashboard.components.compare.pair import Pair
-from dashboard.components.formats import number, percent
+from dashboard.components.formats import literal, number, percent
 from dashboard.i18n import has_text, t
 from resnet_core.comparison import Answers
 from resnet_core.statistics import Interval
@@ -87,6 +87,8 @@ def _offer_whole(pair: Pair, answered: Answered) -> None:
 
 def _conditions_mark(pair: Pair) -> str:
     found = conditions_of(pair)
+    if found.elsewhere:
+        return t("compare.elsewhere")
     fair = found.same_weights and found.same_order and found.same_settings
     return t("compare.fair") if fair else t("compare.not_fair", count=len(found.differences))
 
@@ -98,6 +100,8 @@ def _conditions_help(pair: Pair) -> str:
 def condition_lines(pair: Pair) -> list[str]:
     """Initial weights, order of the data, settings: a check mark, or what differs."""
     found = conditions_of(pair)
+    if found.elsewhere:
+        return [t("compare.elsewhere_unknown", name=literal(name)) for name in found.elsewhere]
     weights = {True: "same", False: "other", None: "unknown"}[found.same_weights]
     lines = [
         t(f"compare.weights_{weights}", shared=found.shared, own=found.own),

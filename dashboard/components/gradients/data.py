@@ -14,8 +14,7 @@ from resnet_core.errors import UserError
 from resnet_core.inspection import GradientReport, measure_gradients
 from resnet_core.models import twin_config, twin_name
 from resnet_core.runs import Checkpoint, checkpoints_of, shipped_names
-
-SEPARATOR = "@"  # between a run and one of its checkpoints
+from resnet_core.runs.opening import SEPARATOR
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,12 @@ from dashboard.bootstrap import guarded
 from dashboard.charts.gradient_history import AXIS, binned_norms, common_limits, norm_heatmap, recorded_norms
 from dashboard.components.csv_button import csv_button
 from dashboard.components.gradients.recordings import LAYERS, Recording, recording_of, trained_together
-from dashboard.components.names import network_label, short_block
+from dashboard.components.names import distinct, network_label, short_block
 from dashboard.components.runs.words import status_badge
 from dashboard.i18n import t
 from dashboard.loading import store
 from resnet_core.models import place_of
-from resnet_core.runs import Checkpoint, shipped_names
+from resnet_core.runs import Checkpoint, run_of, shipped_names
 
 TICK = 1.0  # seconds
 CHOSEN = "gradient_run"
@@ -28,7 +28,7 @@ def history_view(checkpoint: Checkpoint) -> None:
     runs = [Recording(run=run) for run in store().runs()]
     shipped = recording_of(checkpoint)
     recordings = {one.name: one for one in (*([shipped] if shipped else []), *runs) if one.has_begun or one.is_going_on}
-    own = checkpoint.name.partition("@")[0]
+    own = run_of(checkpoint.name)
     if shipped is None and checkpoint.name in shipped_names():
         st.caption(t("gradients.history_shipped", name=checkpoint.name))
     if not recordings:
@@ -42,9 +42,8 @@ def history_view(checkpoint: Checkpoint) -> None:
         st.session_state[CHOSEN] = own  # another network was chosen above: its training is shown
     st.session_state[f"{CHOSEN}_of"] = own
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
-        name = st.selectbox(
-            t("gradients.history_run"), list(recordings), format_func=lambda key: recordings[key].title, key=CHOSEN, width=420
-        )
+        titles = distinct({key: one.title for key, one in recordings.items()})
+        name = st.selectbox(t("gradients.history_run"), list(titles), format_func=lambda key: titles[key], key=CHOSEN, width=420)
         chosen = recordings[name]
         by_layer = _rows(chosen) == LAYERS
         csv_button(

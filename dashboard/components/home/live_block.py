@@ -1,5 +1,7 @@
 """The first thing a person sees: a digit inside a residual block of a shipped network, to play with at once."""
 
+from contextlib import suppress
+
 import numpy as np
 import streamlit as st
 
@@ -7,7 +9,7 @@ from dashboard.components.blocks.maps import mean_maps
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, network_label
 from dashboard.i18n import t
-from dashboard.loading import block_names, checkpoint_images, has_blocks, images_for, open_checkpoint
+from dashboard.loading import block_names, checkpoint_images, has_blocks, images_for, is_known, open_checkpoint
 from dashboard.measuring import maps_of, picked_image, probabilities
 from dashboard.navigation import link_to
 from dashboard.state import ImageChoice, select, selection
@@ -23,11 +25,11 @@ FIRST_LABEL = 3
 
 def live_block() -> None:
     """The chosen network's block for a digit; draws a hint where nothing was trained."""
-    checkpoint = _checkpoint()
-    if checkpoint is None:
+    found = _network_and_image()
+    if found is None:
         st.info(t("home.ready_none"), icon=":material/info:")
         return
-    choice, name = _image(checkpoint), _block(checkpoint)
+    (checkpoint, choice), name = found, _block(found[0])
     maps = maps_of(checkpoint, choice, name)
     place = st.container()
     _controls(checkpoint, choice, name)
@@ -39,15 +41,14 @@ def live_block() -> None:
     link_to("residual-blocks", label=t("home.open"))
 
 
-def _checkpoint() -> Checkpoint | None:
-    """The network that was chosen elsewhere, else the first shipped one that can be opened and has blocks."""
+def _network_and_image() -> tuple[Checkpoint, ImageChoice] | None:
+    """The network that was chosen elsewhere, else the first shipped one, that can be opened, has blocks, and whose images are here."""
     for name in (selection().run, FIRST, *shipped_names()):
         try:
-            found = open_checkpoint(name) if name else None
+            if name and is_known(name) and has_blocks(found := open_checkpoint(name)):
+                return found, _image(found)
         except UserError:
             continue
-        if found is not None and has_blocks(found):
-            return found
     return None
 
 
@@ -55,7 +56,9 @@ def _image(checkpoint: Checkpoint) -> ImageChoice:
     """The chosen image where it is one of this network's test images, else the first 3."""
     chosen = selection().image
     if chosen is not None and (chosen.dataset, chosen.split) == (images_for(checkpoint), "test"):
-        return chosen
+        with suppress(UserError):  # a link may ask for one that there is not
+            picked_image(checkpoint, chosen)
+            return chosen
     return _first_of(checkpoint, min(FIRST_LABEL, len(checkpoint.spec.classes) - 1))
 
 

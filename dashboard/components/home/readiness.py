@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.components.formats import device_words, percent
+from dashboard.components.formats import device_words, literal, percent
 from dashboard.i18n import error_text, t
 from dashboard.loading import open_checkpoint, store
 from dashboard.navigation import SCREENS, link_to
@@ -35,7 +35,7 @@ def show_ready() -> None:
         if run.is_active
     ]
     finished = [
-        t("home.ready_row", name=run.name, accuracy=percent(run.test_accuracy), dataset=display_name(run.dataset))
+        t("home.ready_row", name=literal(run.name), accuracy=percent(run.test_accuracy), dataset=literal(display_name(run.dataset)))
         for run in runs
         if run.test_accuracy is not None
     ]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from dashboard.bootstrap import told
 from dashboard.components.formats import device_words, duration, literal, percent
 from dashboard.components.runs.table import forget
 from dashboard.components.runs.words import display_names, show_error
@@ -64,13 +65,17 @@ def _one(run: Run) -> None:
 def _write_down(run: str) -> None:
     """The name and the note as they stand in their fields; without a name a run is called by its id again."""
     name = st.session_state[f"runs_name_{run}"]
-    store().rename(run, name)
-    store().annotate(run, st.session_state[f"runs_note_{run}"])
-    st.session_state[f"runs_name_{run}"] = name.strip() or run
+
+    def write() -> None:
+        store().rename(run, name)
+        store().annotate(run, st.session_state[f"runs_note_{run}"])
+        st.session_state[f"runs_name_{run}"] = name.strip() or run
+
+    told(write)
 
 
 def _facts(run: Run) -> str:
-    lines = [t("runs.fact_network", model=run.model_name, dataset=run.dataset, run=run.run)]
+    lines = [t("runs.fact_network", model=run.model_name, dataset=literal(run.dataset), run=run.run)]
     if run.facts:
         parameters = f"{run.facts['parameters']:,}"
         lines.append(t("runs.fact_machine", parameters=parameters, device=device_words(run.facts["device"]), precision=_computed(run)))

@@ -7,6 +7,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.uploaded_file_manager import UploadedFile
 
+from dashboard.components.formats import literal
 from dashboard.components.names import network_label
 from dashboard.components.runs.table import choose
 from dashboard.i18n import error_text, t
@@ -101,7 +102,7 @@ def _said(adopted: Adopted) -> list[str]:
     if adopted.imported is None:
         return []
     fitted = adopted.imported.fitted
-    lines = [t("runs.import_kept", name=adopted.run.name, kept=len(fitted.kept) + len(fitted.averaged) + len(fitted.resampled))]
+    lines = [t("runs.import_kept", name=literal(adopted.run.name), kept=len(fitted.kept) + len(fitted.averaged) + len(fitted.resampled))]
     for key, names in (("fresh", fitted.fresh), ("not_finite", fitted.not_finite)):
         if names:
             listed = ", ".join(names[:NAMED]) + (" …" if len(names) > NAMED else "")

@@ -8,6 +8,7 @@ from zlib import crc32
 import pandas as pd
 import streamlit as st
 
+from dashboard.bootstrap import told
 from dashboard.components.runs.words import status_word
 from dashboard.i18n import t
 from dashboard.loading import store
@@ -116,9 +117,13 @@ def _columns() -> dict[str, object]:
 
 
 def forget(run: Run) -> None:
-    """Hide the run, and remember it so that it can be brought back."""
-    store().delete(run.run)
-    st.session_state[UNDO] = [*st.session_state.get(UNDO, ()), run.run]
+    """Hide the run, and remember it so that it can be brought back; one that has its turn by now stays."""
+
+    def hide() -> None:
+        store().delete(run.run)
+        st.session_state[UNDO] = [*st.session_state.get(UNDO, ()), run.run]
+
+    told(hide)
 
 
 def offer_undo() -> None:

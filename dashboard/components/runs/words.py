@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from dashboard.components.formats import literal
 from dashboard.i18n import message_text, t
 from resnet_core.runs import Run
 
@@ -27,12 +28,12 @@ def status_badge(run: Run) -> None:
 
 
 def display_names(runs: Sequence[Run]) -> list[str]:
-    """Names for a legend: the network's, unless two runs share it; then the run's own name."""
-    models = [run.model_name for run in runs]
-    return [run.model_name if models.count(run.model_name) == 1 else run.name for run in runs]
+    """Names for a legend: the network's, unless two runs share it; then the run's own name, or its id where that is shared too."""
+    models, names = [run.model_name for run in runs], [run.name for run in runs]
+    return [run.model_name if models.count(run.model_name) == 1 else run.name if names.count(run.name) == 1 else run.run for run in runs]
 
 
 def show_error(run: Run) -> None:
     """The sentence that a failed run ended with."""
     if run.error is not None:
-        st.error(f"**{run.name}** · {message_text(run.error[0], run.error[1])}", icon=":material/error:")
+        st.error(f"**{literal(run.name)}** · {message_text(run.error[0], run.error[1])}", icon=":material/error:")

@@ -1,13 +1,14 @@
 """A person's own sketches: kept with the digit that was meant, judged by the chosen networks, taken home, forgotten, learnt from."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 from torch import nn
 
+from dashboard.bootstrap import told
 from dashboard.components.background_job import Progress, Work, background_job
 from dashboard.components.formats import percent
 from dashboard.components.gallery import Picture, gallery
@@ -271,15 +272,8 @@ def _actions(found: Sequence[Sketch], chosen: Sketch | None, judges: Mapping[str
 
 
 def _forget(name: str) -> None:
-    _said(lambda: forget_sketch(name))
+    told(lambda: forget_sketch(name))
 
 
 def _forget_all() -> None:
-    _said(forget_sketches)
-
-
-def _said(action: Callable[[], None]) -> None:
-    try:
-        action()
-    except UserError as error:
-        st.toast(error_text(error), icon=":material/error:")
+    told(forget_sketches)

@@ -6,8 +6,9 @@ from pathlib import Path
 import streamlit as st
 
 from dashboard.components.background_job import Work, job_over, quiet_job
+from dashboard.components.names import distinct
 from dashboard.i18n import error_text, t
-from dashboard.loading import file_state, open_checkpoint, settled_model, store
+from dashboard.loading import file_state, is_known, open_checkpoint, settled_model, store
 from dashboard.navigation import link_to
 from dashboard.state import selection
 from resnet_core.data.sketch import Pixels
@@ -16,6 +17,7 @@ from resnet_core.familiarity import Familiarity, familiarity_of, kept_familiarit
 from resnet_core.prediction import Opinion, ask
 from resnet_core.runs import Checkpoint, checkpoints_of, opening, read_checkpoint, require_channels, shipped_names
 from resnet_core.runs.checkpoint import SUFFIX
+from resnet_core.runs.files import is_file
 
 PREFERRED = ("sketch-resnet", "resnet20-mnist", "plain20-mnist")  # those that come with the project, as far as they are there
 MOST = 6
@@ -108,13 +110,14 @@ def _learning(checkpoint: Checkpoint) -> Work:
 def _labels() -> dict[str, str]:
     """Every checkpoint that fits, the shipped ones first, then runs from the newest on; and the one in the link, fitting or not."""
     labels = {name: name for name in shipped_names() if _may_fit(opening.SHIPPED / f"{name}{SUFFIX}")}
-    runs = [(run, kept[0]) for run in store().runs() if (kept := checkpoints_of(run.folder))]
-    named = [run.name for run, _ in runs]
-    for run, checkpoint in runs:
-        if _may_fit(run.folder / f"{checkpoint}{SUFFIX}"):
-            labels[run.run] = run.name if named.count(run.name) == 1 else f"{run.name} ({run.run})"
+    for run in store().runs():
+        kept = checkpoints_of(run.folder)
+        if kept and _may_fit(run.folder / f"{kept[0]}{SUFFIX}"):
+            labels[run.run] = run.name
     linked = selection().run
-    return labels if linked is None or linked in labels else {**labels, linked: linked}
+    if linked is not None and (is_known(linked) or not is_file(Path(linked))):
+        labels.setdefault(linked, linked)
+    return distinct(labels)
 
 
 def _may_fit(file: Path) -> bool:

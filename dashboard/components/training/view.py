@@ -8,8 +8,9 @@ import streamlit as st
 from dashboard.bootstrap import guarded
 from dashboard.charts.curves import Curve, epoch_curves, line_curves, loss_curves, stage_curves
 from dashboard.charts.theme import network_styles
-from dashboard.components.formats import duration, number, percent
+from dashboard.components.formats import duration, literal, number, percent
 from dashboard.components.home.shipped_curves import show_shipped_curves
+from dashboard.components.names import distinct
 from dashboard.components.runs.words import display_names, show_error, status_badge
 from dashboard.components.training.data import steps_of
 from dashboard.components.training.waiting import waiting_runs
@@ -33,9 +34,8 @@ def training_view() -> None:
         return
     if st.session_state.get(WATCHED) not in experiments:
         st.session_state[WATCHED] = _most_telling(experiments)
-    st.selectbox(
-        t("train.watch"), list(experiments), format_func=lambda key: _title(experiments[key]), key=WATCHED, persist_state="session"
-    )
+    titles = distinct({key: _title(members) for key, members in experiments.items()})
+    st.selectbox(t("train.watch"), list(titles), format_func=lambda key: titles[key], key=WATCHED, persist_state="session")
     watched = [run.run for run in experiments[st.session_state[WATCHED]]]
     going_on = any(_is_going_on(members) for members in experiments.values())
 
@@ -107,7 +107,7 @@ def _show(runs: Sequence[Run], everyone: tuple[Run, ...]) -> None:
     for run in runs:
         show_error(run)
         for notice in read_notices(store(), run.run):
-            st.info(f"**{run.name}** · {message_text(notice.code, notice.values)}", icon=":material/info:")
+            st.info(f"**{literal(run.name)}** · {message_text(notice.code, notice.values)}", icon=":material/info:")
 
 
 def _most_current(runs: Sequence[Run]) -> Run:

@@ -4,6 +4,8 @@ from itertools import groupby
 
 import streamlit as st
 
+from dashboard.bootstrap import told
+from dashboard.components.formats import literal
 from dashboard.i18n import t
 from dashboard.loading import store
 from resnet_core.runs import Run
@@ -18,7 +20,7 @@ def waiting_runs(runs: tuple[Run, ...]) -> None:
             members = list(group)
             busy = next((run for run in runs if run.is_active and run.device == device), None)
             title = (
-                t("waiting.behind_paused" if busy.status == "paused" else "waiting.behind", device=device.upper(), name=busy.name)
+                t("waiting.behind_paused" if busy.status == "paused" else "waiting.behind", device=device.upper(), name=literal(busy.name))
                 if busy is not None
                 else t("waiting.title", device=device.upper())
             )
@@ -29,9 +31,20 @@ def waiting_runs(runs: tuple[Run, ...]) -> None:
 
 def _row(run: Run, *, first: bool, last: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(t("waiting.row", position=run.position, name=run.name, network=run.model_name, dataset=run.dataset), width="stretch")
-        move, out = store().move, store().send
+        st.markdown(
+            t("waiting.row", position=run.position, name=literal(run.name), network=run.model_name, dataset=literal(run.dataset)),
+            width="stretch",
+        )
         keys = {what: f"train_{what}_{run.run}" for what in ("up", "down", "out")}
-        st.button(":material/arrow_upward:", key=keys["up"], help=t("waiting.up"), disabled=first, on_click=move, args=(run.run, -1))
-        st.button(":material/arrow_downward:", key=keys["down"], help=t("waiting.down"), disabled=last, on_click=move, args=(run.run, 1))
-        st.button(":material/close:", key=keys["out"], help=t("waiting.out"), on_click=out, args=(run.run, "stop"))
+        st.button(":material/arrow_upward:", key=keys["up"], help=t("waiting.up"), disabled=first, on_click=_move, args=(run.run, -1))
+        st.button(":material/arrow_downward:", key=keys["down"], help=t("waiting.down"), disabled=last, on_click=_move, args=(run.run, 1))
+        st.button(":material/close:", key=keys["out"], help=t("waiting.out"), on_click=_take_out, args=(run.run,))
+
+
+def _move(run: str, by: int) -> None:
+    told(lambda: store().move(run, by))
+
+
+def _take_out(run: str) -> None:
+    """Out of the queue; one that has its turn by now trains on."""
+    told(lambda: store().send(run, "stop") if store().run(run).status == "queued" else None)

@@ -82,6 +82,12 @@ def test_help(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
         assert "--json" in output.out
 
 
+@pytest.mark.parametrize("verb", ["inspect", "lesion", "paths", "probe", "cka", "compare", "gradients", "attribute", "attribute-many"])
+def test_a_seed_is_no_negative_number(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([verb, "resnet20-mnist", *(["plain20-mnist"] if verb in ("cka", "compare") else []), "--seed", "-1"]) == 2
+    assert "--seed" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verb", [[], ["data"], ["runs"]], ids=" ".join)
 def test_without_a_verb_the_help_is_shown(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(verb) == 2

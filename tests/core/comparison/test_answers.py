@@ -103,6 +103,15 @@ def test_the_shipped_pair_was_a_fair_experiment_and_other_seeds_are_not() -> Non
     assert conditions(a, replace(b, config=RunConfig.from_flat({"start_from": "x"}, b.config))).same_weights is None
 
 
+def test_of_a_network_that_was_trained_elsewhere_nothing_is_known() -> None:
+    """Its file says neither seed nor data nor settings; those that it is kept with are only the defaults."""
+    a = find_checkpoint("resnet20-mnist")
+    b = replace(a, name="theirs", metrics={"imported_from": "theirs.pth", "normalisation": "dataset"})
+    for found in (conditions(a, b), conditions(b, a)):
+        assert (found.same_weights, found.same_order, found.same_settings) == (None, None, None)
+        assert (found.elsewhere, found.differences) == (("theirs",), ())
+
+
 def described(**changes: object) -> Checkpoint:
     spec = DataSpec(name="mnist-mini", channels=1, height=28, width=28, classes=tuple("0123456789"), mean=(0.5,), std=(0.5,))
     config = RunConfig(model=ModelConfig(model="resnet8"), train=TrainConfig())

@@ -1,6 +1,7 @@
 """CKA against its formula and its invariances; PCA against the covariance; features against the head."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -121,7 +122,8 @@ def test_principal_components_are_the_covariance_s_first_eigenvectors() -> None:
 
 
 @pytest.mark.slow
-def test_tsne_keeps_neighbours_together_and_can_be_stopped() -> None:
+def test_tsne_keeps_neighbours_together_and_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # the server may have been started anywhere
     clusters = np.concatenate([np.random.default_rng(i).normal(20 * i, 1, (20, 8)) for i in range(3)])
     points = tsne(clusters).points
     centres = points.reshape(3, 20, 2).mean(1)

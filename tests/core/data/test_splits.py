@@ -13,7 +13,7 @@ from resnet_core.data import catalog
 from resnet_core.data.catalog import load_split, load_splits
 from resnet_core.data.source import Part
 from resnet_core.data.spec import Split
-from resnet_core.data.splits import proportional, some_images, split_indices
+from resnet_core.data.splits import proportional, some_images, split_indices, spread
 from resnet_core.errors import UserError
 
 
@@ -97,6 +97,16 @@ def test_proportional_is_the_largest_remainder(total: int) -> None:
     assert shares.sum() == min(total, 24)
     assert (shares <= counts).all()
     assert np.abs(shares - counts * min(total, 24) / 24).max() < 1
+
+
+def test_images_are_spread_over_a_split_that_is_sorted_by_class() -> None:
+    labels = torch.arange(10).repeat_interleave(77)
+    found = spread(len(labels), 64)
+    assert len(found) == 64
+    assert (found.diff() > 0).all()
+    assert ((labels[found].bincount(minlength=10) - 6.4).abs() < 1.5).all()
+    assert spread(5, 64).tolist() == [0, 1, 2, 3, 4]
+    assert spread(0, 64).tolist() == []
 
 
 def test_some_images_are_different_seeded_and_in_order() -> None:

@@ -206,3 +206,11 @@ def test_images_made_without_gradients_will_do(build: Any, images: Tensor, label
 def test_no_images_is_an_error(build: Any, images: Tensor, labels: Tensor) -> None:
     with pytest.raises(UserError, match="count must be at least 1, got 0"):
         measure_gradients(build(), images[:0], labels[:0])
+
+
+def test_training_mode_says_what_a_single_value_per_channel_needs() -> None:
+    model = nn.Sequential(nn.Conv2d(1, 3, 4), nn.BatchNorm2d(3), nn.Flatten())
+    image, label = torch.randn(1, 1, 4, 4), torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(UserError, match="take more images, or eval mode"):
+        measure_gradients(model, image, label, training=True)
+    assert measure_gradients(model, image, label).images == 1

@@ -50,3 +50,14 @@ def test_the_ratio_falls_inside_the_first_stage_as_theory_says(seed: int) -> Non
     settle_norms(model, images)
     assert slope() == pytest.approx(-0.5, abs=0.2)
     assert abs(raw + 0.5) > 0.2
+
+
+@pytest.mark.parametrize("count", [64, 65, 66, 129])
+def test_no_batch_is_a_single_image(count: int) -> None:
+    """Its channels may have one value each, which has no variance."""
+    model = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 4), torch.nn.BatchNorm2d(2))
+    sizes: list[int] = []
+    model.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    settle_norms(model, torch.randn(count, 1, 4, 4))
+    assert sum(sizes) == count
+    assert min(sizes) > 1

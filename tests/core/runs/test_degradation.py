@@ -10,6 +10,7 @@ from resnet_core.config import RunConfig
 from resnet_core.errors import UserError
 from resnet_core.recipes import recipe_text
 from resnet_core.runs import Store, read_epochs
+from resnet_core.runs.adopting import adopt_weights
 from resnet_core.runs.degradation import (
     HE_2015,
     RESULT,
@@ -67,6 +68,11 @@ def test_finished_trainings_are_collected_with_their_own_numbers(
         assert store.claim("cpu", run) is not None
         assert execute(store, run).status == "finished"
     assert missing(store, configs) == ()
+    elsewhere = Store(tmp_path / "elsewhere")  # a network alone brings neither its losses nor its machine
+    adopt_weights(elsewhere, store.runs()[0].folder / "last.safetensors", None)
+    assert elsewhere.runs()[0].config in configs
+    assert missing(elsewhere, configs) == configs
+    assert collect(elsewhere, configs) is None
     result = collect(store, configs)
     assert result is not None
     assert (result.dataset, result.epochs, result.batch_size) == ("mnist-mini", 2, 50)

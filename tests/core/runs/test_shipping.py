@@ -30,6 +30,7 @@ from resnet_core.runs import (
 )
 from resnet_core.runs.adopting import adopt_weights
 from resnet_core.runs.checkpoint import stored_weights
+from resnet_core.runs.metrics import RunWriter
 from resnet_core.runs.shipping import complete, ship
 from resnet_core.statistics import wilson_interval
 from resnet_core.training import evaluate
@@ -67,11 +68,15 @@ def test_a_shipped_run_brings_its_history_and_recipe_and_no_path_of_the_machine(
     (run,) = store.runs()
     folder = tmp_path / "shipped"
     folder.mkdir()
+    writer = RunWriter(store, run.run)
+    writer.set(valid_accuracy=0.98765)  # of the last epoch, where the best one is shipped
+    writer.close()
     file = ship(store, run.run, "tiny", folder)
     found, trained = read_checkpoint(file), read_checkpoint(run.folder / "last.safetensors")
     assert found.weights_sha256 == trained.weights_sha256
     name = f"image-folder:{Path(digits.partition(':')[2]).name}"
     assert found.config == replace(trained.config, data=replace(trained.config.data, dataset=name))
+    assert f"validation accuracy {found.metrics['valid_accuracy']:.4f}" in (folder / "tiny.md").read_text()
     history = found.metrics["history"]
     assert [row["valid_accuracy"] for row in history["epochs"]] == [row.valid_accuracy for row in read_epochs(store, run.run)]
     assert {int(step): [BlockStatistics(**block) for block in blocks] for step, blocks in history["blocks"].items()} == {
