@@ -20,13 +20,16 @@ def run_of(name: str) -> str:
 
 
 def shipped_names() -> tuple[str, ...]:
-    """Stems of the files under checkpoints/: digits before other data, residual networks before plain ones, so that lists begin with resnet20-mnist."""
-    return tuple(sorted((file.stem for file in SHIPPED.glob(f"*{SUFFIX}")), key=_place))
+    """Stems of the files under checkpoints/: digits before other data, residual networks before plain ones, those with a twin before
+    others, so that lists begin with resnet20-mnist."""
+    names = {file.stem for file in SHIPPED.glob(f"*{SUFFIX}")}
 
+    def place(name: str) -> tuple[bool, str, bool, bool, str]:
+        dataset = name.partition("-")[2]
+        alone = f"plain{name.removeprefix('resnet')}" not in names
+        return dataset != "mnist", dataset, name.startswith("plain"), alone, name
 
-def _place(name: str) -> tuple[bool, str, bool, str]:
-    dataset = name.partition("-")[2]
-    return dataset != "mnist", dataset, name.startswith("plain"), name
+    return tuple(sorted(names, key=place))
 
 
 def model_card(name: str) -> Path | None:

@@ -24,7 +24,7 @@ from resnet_core.runs import (
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: Checkpoint) -> Path:
     folder = tmp_path / "shipped"
     monkeypatch.setattr(opening, "SHIPPED", folder)
-    for name in ("resnet20-digits", "plain20-digits"):
+    for name in ("resnet20-digits", "resnet18-digits", "plain20-digits"):
         save_checkpoint(folder / f"{name}.safetensors", load_weights(saved), saved.config, saved.spec, {"which": name})
     (folder / "resnet20-digits.md").write_text("# Card")
     return folder
@@ -47,7 +47,7 @@ def which(name: str) -> str:
 
 
 def test_by_shipped_name(shipped: Path, own_runs: Path) -> None:
-    assert shipped_names() == ("resnet20-digits", "plain20-digits")
+    assert shipped_names() == ("resnet20-digits", "resnet18-digits", "plain20-digits")  # the pair before a network without a twin
     assert which("resnet20-digits") == "resnet20-digits"
     assert find_checkpoint("plain20-digits").name == "plain20-digits"
     assert model_card("resnet20-digits") == shipped / "resnet20-digits.md"
