@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 from dataclasses import dataclass
 
 import streamlit as st
@@ -33,7 +34,7 @@ class ImageChoice:
     def parse(cls, text: str) -> "ImageChoice | None":
         """None for what is no image: a link may have been mistyped."""
         parts = text.rsplit(":", 2)
-        if len(parts) != 3 or not parts[0] or not parts[2].isdigit():
+        if len(parts) != 3 or not parts[0] or not re.fullmatch("[0-9]{1,9}", parts[2]):
             return None
         return cls(dataset=parts[0], split=parts[1], index=int(parts[2]))
 

@@ -143,7 +143,9 @@ class ModelConfig(Config):
     )
     stride_in_1x1: bool = setting(False, "Bottleneck: stride in the first 1x1 (He 2015) instead of the 3x3 (torchvision, v1.5)")
     init: str = setting("he", "he: Kaiming normal; dirac: convolutions start as the identity", choices=("he", "dirac"))
-    zero_init_residual: bool = setting(False, "start every residual branch at 0 (gamma of its last BatchNorm)")
+    zero_init_residual: bool = setting(
+        False, "start every residual branch at 0 (gamma of its last BatchNorm); not in plain networks, where nothing would pass"
+    )
     residual_scale: float = setting(
         1.0, "factor on F before the add; below 1, deep networks without norms stay calm", minimum=0.001, maximum=10
     )

@@ -33,7 +33,7 @@ def binned_norms(steps: Sequence[int], norms: Mapping[str, Sequence[float]], *, 
 
 def recorded_norms(steps: Sequence[int], norms: Mapping[str, Sequence[float | None]], *, columns: int = MOST_COLUMNS) -> pd.DataFrame:
     """Like `binned_norms` for norms that were recorded now and then: each stands from the recording before it up to its own step."""
-    kept = [step for number, step in enumerate(steps) if number % max(1, -(-len(steps) // columns)) == 0]
+    kept = [steps[int(place)] for place in np.linspace(0, len(steps) - 1, min(columns, len(steps))).round()]
     starts = dict(zip(kept, [0, *kept], strict=False))
     rows = [
         {"part": part, "start": starts[step], "end": step, "norm": value}

@@ -1,5 +1,6 @@
 """What blocks are worth: accuracy without each of them, without several of them, and what that means for each class."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,6 +36,8 @@ def class_change_bars(
     classes: Sequence[str], networks: Sequence[NetworkValues], *, x_title: str, y_title: str, height: int = 200
 ) -> alt.LayerChart:
     """Change of each class's accuracy in points, one bar per network; a class without images has none."""
+    highest = max((value for network in networks for value in network.values if value == value), default=0)
+    top = max(25, 25 * math.ceil(highest / 25))
     chart = _bars(
         classes,
         networks,
@@ -43,8 +46,8 @@ def class_change_bars(
         y_title=y_title,
         y_format="+d",
         tooltip_format="+.1f",
-        domain=[-100, 25],
-        ticks=range(-100, 26, 25),
+        domain=[-100, top],
+        ticks=range(-100, top + 1, 25),
     )
     return _layered([chart, _rule(0.0)], height)
 

@@ -1,5 +1,6 @@
 """What maps are worth: how the probability falls and rises with the pixels they name, and what stays of them with random weights."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,8 +45,9 @@ def likeness_lines(lines: Sequence[QualityLine], places: Sequence[str], *, x_tit
         for place, value in zip(places, line.values, strict=True)
         if value == value
     ]
+    lowest = min([-0.2, *(math.floor(5 * float(row["likeness"])) / 5 for row in rows)])
     x = alt.X("place:N", title=x_title, sort=list(places), axis=alt.Axis(labelAngle=0))
-    y = alt.Y("likeness:Q", title=y_title, scale=alt.Scale(domain=[-0.2, 1]), axis=alt.Axis(tickCount=6))
+    y = alt.Y("likeness:Q", title=y_title, scale=alt.Scale(domain=[lowest, 1]), axis=alt.Axis(tickCount=6))
     tooltip = [
         alt.Tooltip("line:N", title=" "),
         alt.Tooltip("place:N", title=x_title),

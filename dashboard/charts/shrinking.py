@@ -20,18 +20,24 @@ class Resolution:
 
 
 def resolutions(steps: Sequence[Step], input_shape: Sequence[int]) -> list[Resolution]:
-    """Every change of resolution; steps without maps (tokens, features) are left out."""
+    """Every change of resolution; steps without maps (tokens, features) are left out, and those of 1 x 1 that larger maps follow: they
+    weigh channels (squeeze and excitation)."""
     found = [Resolution(side=input_shape[1], channels=input_shape[0], by="")]
-    for step in steps:
-        if len(step.output_shape) != 3:
+    maps = [(step, *_side_and_channels(step.output_shape)) for step in steps if len(step.output_shape) == 3]
+    last_larger = max((place for place, (_, side, _) in enumerate(maps) if side > 1), default=-1)
+    for place, (step, side, channels) in enumerate(maps):
+        if side == 1 and place < last_larger:
             continue
-        first, middle, last = step.output_shape
-        side, channels = (middle, first) if middle == last else (middle, last)  # Swin's maps have their channels last
         if side < found[-1].side:
             found.append(Resolution(side=side, channels=channels, by=step.name))
         elif side == found[-1].side:
             found[-1] = Resolution(side=side, channels=channels, by=found[-1].by)
     return found
+
+
+def _side_and_channels(shape: Sequence[int]) -> tuple[int, int]:
+    first, middle, last = shape
+    return (middle, first) if middle == last else (middle, last)  # Swin's maps have their channels last
 
 
 def shrinking(found: Sequence[Resolution], *, largest: int, words_image: str, words_channels: str, compact: bool = False) -> Drawing:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib.util
+import math
 import re
 
 import torch
@@ -31,11 +32,12 @@ def resnet_plan(config: ModelConfig, spec: DataSpec) -> ResNetPlan:
     groups, inner = INSIDES.get(config.model, (1, 1))
     imagenet = depth in IMAGENET_STAGES
     widths = (64, 128, 256, 512) if imagenet else (16, 32, 64)
+    step = math.lcm(8, groups // math.gcd(groups, inner))  # the convolutions in groups get a multiple of these
     small = is_small(config, spec) or (config.stem == "auto" and not imagenet)
     option = ("B" if imagenet else "A") if config.option == "auto" else config.option
     return ResNetPlan(
         stage_blocks=IMAGENET_STAGES[depth] if imagenet else ((depth - 2) // 6,) * 3,
-        widths=tuple(max(8, 8 * round(w * config.width / 8)) for w in widths),
+        widths=tuple(max(step, step * round(w * config.width / step)) for w in widths),
         in_channels=spec.channels,
         classes=len(spec.classes),
         bottleneck=imagenet and depth >= 50,

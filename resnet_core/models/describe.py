@@ -63,13 +63,20 @@ def describe_module(model: nn.Module, input_shape: tuple[int, ...], *, name: str
         input_shape=input_shape,
         classes=classes,
         parameters=parameters,
-        linear_parameters=sum(step.parameters for step in steps if step.kind == "Linear"),
+        linear_parameters=_linear_parameters(model),
         unused_parameters=parameters - sum(step.parameters for step in steps),
         macs=macs,
         flops=2 * macs,
         layers=steps,
         parts=parts_of(model, steps, input_shape),
     )
+
+
+def _linear_parameters(model: nn.Module) -> int:
+    """Of linear layers and of the projections of attention, which torch's own keeps as bare parameters."""
+    layers = [p for m in model.modules() if isinstance(m, nn.Linear) for p in m.parameters(recurse=False)]
+    inside = [p for m in model.modules() if isinstance(m, nn.MultiheadAttention) for p in m.parameters(recurse=False)]
+    return sum(p.numel() for p in (*layers, *inside))
 
 
 def count_parameters(config: ModelConfig, spec: DataSpec) -> int:

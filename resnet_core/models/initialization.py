@@ -38,8 +38,8 @@ def initialize(model: nn.Module, seed: int, *, init: str = "he", zero_init_resid
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
     if zero_init_residual:
-        for block in (m for m in model.modules() if isinstance(m, ResidualBlock)):
-            zero_last_layer(block)
+        for block in (m for m in model.modules() if isinstance(m, ResidualBlock) and m.shortcut is not None):
+            zero_last_layer(block)  # without a shortcut nothing at all would pass
 
 
 def zero_last_layer(block: ResidualBlock) -> None:

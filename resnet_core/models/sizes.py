@@ -51,9 +51,9 @@ def measured_size(model: str) -> NetworkSize:
 
 
 def _write() -> None:
-    from resnet_core.models.catalog import model_names
+    from resnet_core.models.catalog import MODELS
 
-    rows = [asdict(measured_size(model)) for model in model_names()]
+    rows = [asdict(measured_size(model)) for model, entry in MODELS.items() if entry.extra is None]
     lines = ",\n".join(json.dumps(row) for row in rows)
     FILE.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
 

@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 from dashboard.components.architectures.described import Subject, described
 from dashboard.i18n import sentences
 from resnet_core.config import ModelConfig
-from resnet_core.models import ModelDescription, describe, original_spec
+from resnet_core.models import ModelDescription, count_parameters, describe, original_spec
+from resnet_core.runs import find_checkpoint
 from tests.pages.conftest import OpenPage, assert_healthy
 
 PAGE = "architectures"
@@ -165,6 +166,9 @@ def test_from_a_trained_block_to_its_layers_and_back(open_page: OpenPage) -> Non
     assert_healthy(app)
     assert app.title[0].value == sentences("en")["page.architectures.title"]
     assert (app.selectbox(key="architecture_model").value, app.selectbox(key="architecture_side").value) == ("resnet20", "28")
+    assert app.selectbox(key="architecture_images").value == "mnist-mini"
+    parameters = count_parameters(ModelConfig(model="resnet20"), find_checkpoint("resnet20-mnist").spec)
+    assert f"{parameters:,}" in " ".join(markdown.value for markdown in app.markdown)
     assert chosen(drawing(app, "diagram_first")) == ["stages.1.0"]
     app.button(key="diagram_block_link").click().run()
     assert_healthy(app)

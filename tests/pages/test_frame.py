@@ -7,6 +7,7 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.i18n import sentences
 from dashboard.navigation import PAGES, SCREENS
+from dashboard.state import ImageChoice
 from tests.pages.conftest import OpenPage, assert_healthy
 
 
@@ -54,3 +55,9 @@ def test_a_page_started_without_the_frame_starts_the_frame(tmp_path: Path) -> No
     app = AppTest.from_file(str(PAGES / "home.py"), default_timeout=30).run()
     assert_healthy(app)
     assert app.title[0].value == "Home"
+
+
+@pytest.mark.parametrize("index", ["\u00b2", "9" * 5000, "-1", "", "1.5"])
+def test_a_mistyped_image_in_a_link_is_none(index: str) -> None:
+    assert ImageChoice.parse(f"mnist-mini:test:{index}") is None
+    assert ImageChoice.parse("image-folder:/a:b:test:12") == ImageChoice(dataset="image-folder:/a:b", split="test", index=12)

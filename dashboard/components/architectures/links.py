@@ -2,11 +2,13 @@
 
 import streamlit as st
 
-from dashboard.components.architectures.picker import open_diagram
+from dashboard.components.architectures.described import ORIGINAL
+from dashboard.components.architectures.picker import SETTINGS, open_diagram
 from dashboard.i18n import t
 from dashboard.loading import store
 from dashboard.navigation import SCREENS
 from dashboard.state import select
+from resnet_core.data import DataSpec
 from resnet_core.errors import UserError
 from resnet_core.runs import Checkpoint, find_checkpoint, shipped_names
 
@@ -43,12 +45,19 @@ def _trained(model: str) -> str | None:
     return next((run.run for run in store().runs() if run.model_name == model and run.status == "finished"), None)
 
 
+def _images_like(spec: DataSpec) -> str:
+    """Of the choices there the one with as many channels and classes."""
+    alike = {(1, 10): "mnist-mini", (3, 10): "cifar10"}
+    return alike.get((spec.channels, len(spec.classes)), ORIGINAL)
+
+
 def diagram_link(checkpoint: Checkpoint, block: str, *, key: str = "diagram_link") -> None:
     """From a block of a trained network to its layers in the diagram."""
     if st.button("", icon=SCREENS["architectures"].icon, key=key, help=t("architectures.to_diagram")):
         config = checkpoint.config.model
-        open_diagram(config.model, version=config.version, option=config.option, stem=config.stem, norm=config.norm, width=config.width)
+        open_diagram(config.model, **{name: getattr(config, name) for name in SETTINGS})
         st.session_state["architecture_side"] = str(checkpoint.spec.height)
+        st.session_state["architecture_images"] = _images_like(checkpoint.spec)
         st.session_state["architecture_block"] = block
         select(block=block)
         st.switch_page(SCREENS["architectures"].file)

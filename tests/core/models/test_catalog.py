@@ -1,6 +1,7 @@
 """Names, twins, places and weights from a seed."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from resnet_core.models import (
     find_block,
     get_entry,
     model_names,
+    original_spec,
     part_of,
     place_of,
     twin_config,
@@ -130,6 +132,24 @@ def test_zero_init_residual_starts_every_branch_at_zero(version: str, norm: str)
     for place in block_places(model):
         x = torch.randn(2, next(m for m in place.module.residual if isinstance(m, nn.Conv2d)).in_channels, 6, 6)
         assert torch.count_nonzero(place.module.residual(place.module.preact(x))) == 0
+
+
+def test_zero_init_residual_leaves_plain_networks_a_way() -> None:
+    """relu(0) passes neither values nor gradients: a plain block that starts at 0 would keep the network at chance for ever."""
+    plain, twin = (build_model(ModelConfig(model=model, zero_init_residual=True, width=0.5), TINY) for model in ("plain8", "resnet8"))
+    x, labels = torch.randn(4, TINY.channels, TINY.height, TINY.width), torch.arange(4)
+    for model in (plain, twin):
+        nn.functional.cross_entropy(model(x), labels).backward()
+        assert float(model.stem.conv.weight.grad.norm()) > 0  # type: ignore[union-attr, operator]
+
+
+@pytest.mark.parametrize("width", [0.125, 0.4, 0.6, 0.9, 1.5])
+def test_widths_fit_the_groups_of_resnext(width: float) -> None:
+    spec = replace(original_spec("resnext50_32x4d"), height=64, width=64)
+    model = build_model(ModelConfig(model="resnext50_32x4d", width=width), spec, seed=None, device="meta")
+    assert model(torch.empty(2, 3, 64, 64, device="meta")).shape == (2, 1000)
+    grouped = [m for m in model.modules() if isinstance(m, nn.Conv2d) and m.groups > 1]
+    assert {m.groups for m in grouped} == {32}
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,9 @@ def test_networks_without_residual_blocks_fold_sensibly(name: str) -> None:
 def test_vgg_s_parameters_lie_in_its_linear_layers() -> None:
     described = describe_module(theirs("vgg16"), IMAGENET, name="vgg16", classes=1000)
     assert (described.parameters, described.linear_parameters) == (138_357_544, 123_642_856)  # 89%
+    vit = describe(ModelConfig(model="vit_b_16"), original_spec("vit_b_16"))
+    attention, mlp, head = 4 * (768 * 768 + 768), 2 * 768 * 3072 + 3072 + 768, 768 * 1000 + 1000  # queries, keys, values and the way out
+    assert vit.linear_parameters == 12 * (attention + mlp) + head
 
 
 def test_the_pass_does_without_torch_s_compiler() -> None:

@@ -28,6 +28,8 @@ from resnet_core.training import (
     steps_per_epoch,
     train,
 )
+from resnet_core.training.loop import PROBE_IMAGES
+from tests.core.training.conftest import SPEC, random_split
 
 Start = Callable[..., Training]
 CLOCK = ("seconds", "images_per_second")
@@ -51,7 +53,7 @@ def losses(training: Training) -> list[float]:
 def optimizer_by_hand(kind: str, model: nn.Module) -> torch.optim.Optimizer:
     if kind == "sgd":
         return torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9, nesterov=True, weight_decay=5e-4)
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind](model.parameters(), lr=0.05, weight_decay=5e-4)
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[kind](model.parameters(), lr=0.05, weight_decay=5e-4, fused=True)
 
 
 @pytest.mark.parametrize(
@@ -380,3 +382,38 @@ def test_colour_images_and_fine_spec(config: Any) -> None:
     split = Split(images=torch.randint(0, 256, (20, 3, 8, 9), dtype=torch.uint8, generator=generator), labels=torch.arange(20) % 2)
     events = list(train(config(epochs=1, cutout=3, jitter=0.1), Splits(spec=spec, train=split, valid=split, load_test=lambda: split)))
     assert isinstance(events[-1], EpochDone)
+
+
+def test_an_answer_to_a_mixed_image_is_right_for_the_share_of_its_class(start: Start) -> None:
+    """Zhang et al. 2018: a network that always says 1 is right for what of every image is class 1."""
+    training = start(epochs=1, mixup=1.0, learning_rate=1e-8, weight_decay=0.0)
+    with torch.no_grad():
+        training.model.head.fc.weight.zero_()  # type: ignore[union-attr, operator]
+        training.model.head.fc.bias.copy_(torch.tensor([0.0, 9.0, 0.0, 0.0]))  # type: ignore[union-attr, operator]
+    expected = 0.0
+    batch = training._batch
+
+    def seen(indices: Tensor, pixels: Tensor) -> Any:
+        nonlocal expected
+        images, labels, other, weight = batch(indices, pixels)
+        assert other is not None
+        assert weight is not None
+        expected += float(weight * (labels == 1).sum() + (1 - weight) * (other == 1).sum())
+        return images, labels, other, weight
+
+    training._batch = seen  # type: ignore[method-assign]
+    (done,) = [event for event in training.events() if isinstance(event, EpochDone)]
+    assert done.train_accuracy == pytest.approx(expected / len(training.train_split))
+    assert done.train_accuracy != pytest.approx(float((training.train_split.labels == 1).float().mean()), abs=1e-3)
+
+
+def test_blocks_are_recorded_on_images_of_every_class(config: Any) -> None:
+    """Also where a split is sorted by class, as folders are."""
+    mixed = random_split(400, 5)
+    many = mixed.take(mixed.labels.argsort(stable=True))
+    training = Training(config(), Splits(spec=SPEC, train=many, valid=many, load_test=lambda: many), device=torch.device("cpu"))
+    labels = {bytes(image.flatten().tolist()): int(label) for image, label in zip(many.images, many.labels, strict=True)}
+    probed = [labels[bytes(image.flatten().tolist())] for image in training._probed()]
+    assert len(probed) == PROBE_IMAGES
+    shares = torch.tensor(probed).bincount() / len(probed)
+    assert torch.allclose(shares, many.labels.bincount() / len(many), atol=0.03)

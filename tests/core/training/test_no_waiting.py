@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from resnet_core.training import StepDone, Training
+from resnet_core.training import BlocksMeasured, StepDone, Training
 from resnet_core.training.loop import GPU_RING
 
 ASKS = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal")  # operations whose result Python needs at once
@@ -48,6 +48,16 @@ def test_a_step_asks_the_device_for_nothing(start: Callable[..., Training], reci
         for _ in range(2):
             training._update(indices, pixels)
     assert asked.names == []
+
+
+def test_a_recording_finds_all_steps_told_and_counts_no_time_of_theirs(start: Callable[..., Training]) -> None:
+    """Whoever stops at a recording has saved every step before it."""
+    training = start(epochs=1, probe_every=3)
+    training.ring_size = GPU_RING
+    events = [event for event in training.events() if isinstance(event, StepDone | BlocksMeasured)]
+    assert [(type(event).__name__, event.step) for event in events] == [
+        ("BlocksMeasured", 0), ("StepDone", 1), ("StepDone", 2), ("StepDone", 3), ("BlocksMeasured", 3), ("StepDone", 4),
+    ]  # fmt: skip
 
 
 def test_numbers_are_fetched_once_for_several_steps(start: Callable[..., Training]) -> None:

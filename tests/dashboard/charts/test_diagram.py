@@ -128,6 +128,19 @@ def test_a_picture_of_the_resolutions() -> None:
 
 
 @pytest.mark.parametrize(
+    ("model", "sides"),
+    [
+        ("efficientnet_b0", [224, 112, 56, 28, 14, 7, 1]),
+        ("mobilenet_v3_small", [224, 112, 56, 28, 14, 7, 1]),
+        ("swin_t", [224, 56, 28, 14, 7, 1]),
+    ],
+)
+def test_weights_of_channels_are_no_resolution(model: str, sides: list[int]) -> None:
+    """Squeeze and excitation pools to 1 x 1 inside of a block, and goes on with the large map."""
+    assert [one.side for one in resolutions(network(model).layers, (3, 224, 224))] == sides
+
+
+@pytest.mark.parametrize(
     ("value", "text"), [(640, "640"), (36_864, "36.9 k"), (11_689_512, "11.7 M"), (1_814_073_344, "1.8 G"), (231_211_008, "231 M")]
 )
 def test_short_numbers(value: int, text: str) -> None:

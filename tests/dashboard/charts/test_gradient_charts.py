@@ -154,4 +154,5 @@ def test_recorded_norms_reach_back_to_the_recording_before() -> None:
     ]
     many = recorded_norms(list(range(1, 1001)), {"a": [1.0] * 1000}, columns=100)
     assert len(many) == 100
+    assert many["end"].iloc[-1] == 1000  # the newest is there, whatever the number
     assert (many["start"].iloc[1:].to_numpy() == many["end"].iloc[:-1].to_numpy()).all()

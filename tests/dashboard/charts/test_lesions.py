@@ -1,6 +1,7 @@
 """What blocks are worth: the charts hold what they were given."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 from dashboard.charts.lesions import Band, NetworkValues, accuracy_bars, class_change_bars, loss_bands
@@ -45,3 +46,11 @@ def test_bands_hold_lowest_mean_and_highest() -> None:
         (1, 0.5, 0.7, 0.8),
         (2, 0.1, 0.2, 0.3),
     ]
+
+
+def test_a_class_that_takes_all_answers_stays_inside_its_axis() -> None:
+    risen = [replace(NETWORKS[0], values=[-90.0, 62.0, math.nan])]
+    domain = class_change_bars(list("abc"), risen, x_title="class", y_title="change").to_dict()["layer"][0]["encoding"]["y"]["scale"][
+        "domain"
+    ]
+    assert domain == [-100, 75]
