@@ -3,6 +3,7 @@
 Each page fails its test on errors in the browser's console, each server fails the session on a traceback in its log.
 """
 
+import contextlib
 import os
 import re
 import signal
@@ -70,7 +71,8 @@ class Server:
             if run.status == "queued":
                 store.send(run.run, "stop")
             elif run.is_active and run.mark:
-                os.kill(run.mark.pid, signal.SIGTERM)
+                with contextlib.suppress(ProcessLookupError):  # it has just ended
+                    os.kill(run.mark.pid, signal.SIGTERM)
         log = self.log.read_text(encoding="utf-8")
         assert "Traceback" not in log, log
 

@@ -29,9 +29,9 @@ def begin(server: Server, page: Page) -> Run:
     return until(Store(server.runs), lambda run: run.step > 0)
 
 
-def until(store: Store, is_so: Callable[[Run], bool]) -> Run:
+def until(store: Store, is_so: Callable[[Run], bool], seconds: float = PATIENCE) -> Run:
     """The first run of the store, as soon as something is true of it."""
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + seconds
     while time.monotonic() < end:
         run = store.runs()[-1]  # the oldest: a pair's ResNet
         if is_so(run):
@@ -80,7 +80,7 @@ def test_start_pause_resume_stop(fresh_server: Callable[[], Server], new_page: C
     assert (stopped.folder / "resume.pt").is_file()
 
     button(page, "resume").click()
-    until(store, lambda run: run.status == "running" and run.step > stopped.step)
+    until(store, lambda run: run.status == "running" and run.step > stopped.step, STARTED)  # a new process
     end_all(store)
 
 

@@ -138,8 +138,11 @@ def test_a_study_can_be_stopped(open_page: OpenPage, monkeypatch: pytest.MonkeyP
     app = open_page(PAGE, run="resnet14-tiny", panel="lesion")
     app.button(key="lesion_random").click().run()
     app.button(key="lesion_random_stop").click().run()
-    time.sleep(0.3)
-    app.run()
+    for _ in range(100):
+        if "lesion_random_stop" not in [button.key for button in app.button]:
+            break
+        time.sleep(0.1)
+        app.run()
     assert_healthy(app)
     assert app.button(key="lesion_random").label
     assert "lesion_random_stop" not in [button.key for button in app.button]

@@ -44,7 +44,11 @@ def few_images(monkeypatch: pytest.MonkeyPatch) -> None:
 def save(folder: Path, name: str, model: str, spec: DataSpec = SPEC, **changes: object) -> None:
     config = RunConfig.from_flat({"model": model, "width": 0.5} | changes)
     save_checkpoint(
-        folder / f"{name}.safetensors", build_model(config.model, spec, seed=1).state_dict(), config, spec, {"epoch": 3, "step": 9}
+        folder / f"{name}.safetensors",
+        build_model(config.model, spec, seed=config.train.seed + 1).state_dict(),
+        config,
+        spec,
+        {"epoch": 3, "step": 9},
     )
 
 
@@ -281,6 +285,7 @@ def test_over_many_images_with_a_second_seed(open_page: OpenPage, pair: Path, la
     for name in ("resnet8-tiny", "plain8-tiny", "resnet8-seed"):
         checkpoint = find_checkpoint(name)
         cohorts.append(over_images(load_model(checkpoint), split.images[indices], checkpoint.spec, "saliency", targets=[0] * 4))
+    assert not np.array_equal(cohorts[0].maps, cohorts[2].maps)
     answer_ = influence(*cohorts)
     words, said = sentences(language), texts(app)
     assert words[f"compare.influence_{answer_.verdict}"] in said

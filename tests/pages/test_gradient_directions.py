@@ -87,7 +87,7 @@ def test_a_deep_network_says_what_it_costs_and_is_measured_after_a_click(open_pa
     assert_healthy(app)
     app.segmented_control(key="paths_samples").set_value(4).run()
     app.button(key="paths_start").click().run()
-    for _ in range(60):
+    for _ in range(300):
         if paths_chart(app):
             break
         time.sleep(0.2)

@@ -84,7 +84,7 @@ def test_files_hold_the_map_and_its_request(networks: dict[str, Path], tmp_path:
         (["--method", "layer_conductance", "--set", "layer=stages.3.0"], "layer must be one of last, stages.0.0, stages.1.0, stages.2.0,"),
         (["--method", "occlusion", "--set", "window=40"], "window must be at most 28, got 40."),
         (["--method", "saliency", "--to", "map.gif"], "to must be one of *.npz, *.png, got 'map.gif'."),
-        (["--method", "saliency", "--dataset", "cifar10-jpg-mini"], ""),
+        (["--method", "saliency", "--dataset", "cifar10-jpg-sample"], "{name} was trained on images with 1 channel(s), this needs 3"),
     ],
 )
 def test_what_cannot_work_is_one_sentence(

@@ -39,18 +39,17 @@ def test_a_team_from_the_queue(
     """Paused, its second process killed in the middle of an epoch, resumed: the curve is that of one process that never was."""
     monkeypatch.setenv("RESNET_NICE", "")  # two processes that wait for each other get nowhere on a machine that is busy with others
     (run,) = (run.run for run in start(store, [small(**LONG, processes=2)]))
-    eventually(lambda: store.run(run).step > 2)
-    store.send(run, "pause")
-    eventually(lambda: store.run(run).status == "paused")
+    store.send(run, "pause")  # it is obeyed at the first event, however fast or slow the pair is
+    eventually(lambda: store.run(run).status == "paused", 200)
     mark = store.run(run).mark
     assert mark is not None
     assert mark.pid == member(store, 0)
     assert store.run(run).facts["device"].startswith("2 x ")
-    seen = store.run(run).step
+    second = member(store, 1)
     store.send(run, "resume")
-    eventually(lambda: store.run(run).step > seen)
-    os.kill(member(store, 1), signal.SIGKILL)
-    eventually(lambda: store.run(run).status == "failed")
+    eventually(lambda: store.run(run).step > 2, 200)
+    os.kill(second, signal.SIGKILL)
+    eventually(lambda: store.run(run).status == "failed", 200)
     found = store.run(run)
     assert found.error is not None
     assert found.error[0] == "team_broken"

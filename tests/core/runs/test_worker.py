@@ -29,6 +29,7 @@ from resnet_core.runs import (
     read_steps,
     worker,
 )  # fmt: skip
+from resnet_core.runs.process import start_time
 from resnet_core.runs.resume_state import NEWEST, load_resume_state
 from resnet_core.runs.worker import execute
 from resnet_core.training import EpochDone, Event, RunStarted, StepDone, evaluate
@@ -359,9 +360,11 @@ def test_a_reader_that_went_away_stops_the_run(store: Store, small: Small) -> No
 
 def test_a_run_that_another_process_trains_is_refused(store: Store, small: Small) -> None:
     run = claimed(store, small())
-    store.update(run, pid=os.getppid(), pid_start=worker.this_process().start)
-    with pytest.raises(UserError):
+    store.update(run, pid=os.getppid(), pid_start=start_time(os.getppid()))
+    with pytest.raises(UserError) as caught:
         execute(store, run)
+    assert caught.value.code == "run_busy"
+    assert store.run(run).status == "running"
     waiting = store.create(small(), "cpu").run
     with pytest.raises(UserError, match="queued"):
         execute(store, waiting)

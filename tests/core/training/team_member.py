@@ -76,7 +76,10 @@ def main() -> None:
     folder, cases = Path(sys.argv[1]), json.loads(sys.argv[2])
     with joined() as team:
         found = {name: train(changes, team) for name, changes in cases.items()}
-        torch.save({"norm": normalise(team), "cases": found, "told": team.tell(f"from {team.rank}")}, folder / f"{team.rank}.pt")
+        short = normalise(team, dtype=torch.bfloat16)
+        torch.save(
+            {"norm": normalise(team), "short": short, "cases": found, "told": team.tell(f"from {team.rank}")}, folder / f"{team.rank}.pt"
+        )
 
 
 if __name__ == "__main__":
