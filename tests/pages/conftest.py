@@ -1,7 +1,8 @@
 """Pages without a browser: Streamlit's AppTest, from app.py, in both languages."""
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ def fresh_caches() -> None:
     """What one test cached no other test sees."""
     st.cache_data.clear()
     st.cache_resource.clear()
+
+
+@pytest.fixture(autouse=True)
+def main_of_its_own() -> Iterator[None]:
+    """AppTest makes the app the program that runs, and a process that a later test spawns would begin with it."""
+    main = sys.modules["__main__"]
+    yield
+    sys.modules["__main__"] = main
 
 
 class KnownPages(PagesManager):

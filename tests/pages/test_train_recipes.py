@@ -12,6 +12,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
+from dashboard.components.formats import literal
 from dashboard.components.training import finder
 from dashboard.components.training.pictures import _grid
 from dashboard.i18n import sentences
@@ -154,7 +155,7 @@ def test_waiting_runs_are_moved_and_taken_out(open_page: OpenPage) -> None:
 
     app = open_page("train")
     assert_healthy(app)
-    assert sentences("en")["waiting.behind"].format(device="CPU", name=busy) in text_of(app)
+    assert sentences("en")["waiting.behind"].format(device="CPU", name=literal(busy)) in text_of(app)
     assert not app.get("popover")[0].proto.popover.disabled
     assert app.button(key=f"train_up_{first}").disabled
     assert app.button(key=f"train_down_{third}").disabled
@@ -175,8 +176,8 @@ def test_a_paused_run_is_said_to_keep_its_device(open_page: OpenPage, language: 
     Store().create(RunConfig.from_flat({"model": "resnet8"}), "cpu")
     app = open_page("train", language=language)
     assert_healthy(app)
-    assert sentences(language)["waiting.behind_paused"].format(device="CPU", name=busy) in text_of(app)
-    assert sentences(language)["waiting.behind"].format(device="CPU", name=busy) not in text_of(app)
+    assert sentences(language)["waiting.behind_paused"].format(device="CPU", name=literal(busy)) in text_of(app)
+    assert sentences(language)["waiting.behind"].format(device="CPU", name=literal(busy)) not in text_of(app)
 
 
 def test_the_queue_keeps_its_place_where_nobody_waits(open_page: OpenPage, language: str) -> None:
