@@ -135,7 +135,7 @@ def ship(
     """Make a finished run a checkpoint that comes with the project: weights, history and model card."""
     from resnet_core.runs import Store
     from resnet_core.runs.opening import SHIPPED
-    from resnet_core.runs.shipping import ship as ship_run
+    from resnet_core.shipping import ship as ship_run
 
     file = ship_run(Store(), run, name, folder or SHIPPED, half=half)
     if as_json:

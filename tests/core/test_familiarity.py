@@ -27,7 +27,7 @@ SHIPPED = [name for name in shipped_names() if knows_digits(find_checkpoint(name
 def strange_share(checkpoint: Checkpoint, images: torch.Tensor) -> tuple[float, float]:
     """What looks like none, and what is at least unusual."""
     known, model = kept_familiarity(checkpoint), load_model(checkpoint)
-    assert known is not None, f"{checkpoint.name}.digits.npz is missing or of other weights: resnet_core.runs.shipping.complete writes it"
+    assert known is not None, f"{checkpoint.name}.digits.npz is missing or of other weights: resnet_core.shipping.complete writes it"
     _, features = with_features(model, normalize(fitted(images, checkpoint.spec), checkpoint.spec), maps_of(checkpoint))
     scores = known.scores(features)
     return float((scores > known.limit).mean()), float((scores > known.doubt).mean())

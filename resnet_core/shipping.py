@@ -12,6 +12,7 @@ from resnet_core.calibration import fit_temperature
 from resnet_core.config import RunConfig
 from resnet_core.data import load_split
 from resnet_core.errors import UserError
+from resnet_core.familiarity import ship_familiarity
 from resnet_core.models import build_model
 from resnet_core.recipes import recipe_text
 from resnet_core.runs.archive import RUN_ID
@@ -120,8 +121,6 @@ def write_recipe(folder: Path, name: str, config: RunConfig) -> None:
 
 def complete(file: Path) -> None:
     """What judging sketches needs: the temperature of a network trained before trainings fitted one, and beside it what it knows of digits."""
-    from resnet_core.familiarity import ship_familiarity
-
     checkpoint = read_checkpoint(file)
     if "temperature" not in checkpoint.metrics:
         spec, valid = load_split(checkpoint.config.data, "valid")

@@ -31,7 +31,7 @@ from resnet_core.runs import (
 from resnet_core.runs.adopting import adopt_weights
 from resnet_core.runs.checkpoint import stored_weights
 from resnet_core.runs.metrics import RunWriter
-from resnet_core.runs.shipping import complete, ship
+from resnet_core.shipping import complete, ship
 from resnet_core.statistics import wilson_interval
 from resnet_core.training import evaluate
 
