@@ -9,10 +9,10 @@ from dashboard.bootstrap import guarded
 from dashboard.charts.curves import Curve, epoch_curves, line_curves, loss_curves, stage_curves
 from dashboard.charts.theme import network_styles
 from dashboard.components.formats import duration, literal, number, percent
-from dashboard.components.home.shipped_curves import show_shipped_curves
 from dashboard.components.names import distinct
 from dashboard.components.runs.words import display_names, show_error, status_badge
 from dashboard.components.training.data import steps_of
+from dashboard.components.training.shipped_curves import show_shipped_curves
 from dashboard.components.training.waiting import waiting_runs
 from dashboard.i18n import message_text, t
 from dashboard.loading import store
