@@ -17,11 +17,11 @@ def show_shipped_curves() -> None:
 
     The error on a logarithmic scale: of networks that all end above 99% the accuracies would be one flat line.
     """
-    checkpoints = [found for name in shipped_names() if (found := _with_history(name))][:MOST]
+    names = shipped_names()
+    checkpoints = [found for name in names if _has_twin(name, names) and (found := _with_history(name))][:MOST]
     if not checkpoints:
         return
-    names = ", ".join(checkpoint.name for checkpoint in checkpoints)
-    st.markdown(t("train.shipped_title", names=names))
+    st.markdown(t("train.shipped_title", names=", ".join(checkpoint.name for checkpoint in checkpoints)))
     styles = network_styles([checkpoint.model_name for checkpoint in checkpoints])
     pairs = list(zip(checkpoints, styles, strict=True))
     steps = [
@@ -45,6 +45,13 @@ def show_shipped_curves() -> None:
     chart = epoch_curves(train, valid, name="shipped", x_title=t("axis.epoch"), y_title=t("axis.error"), percent=True, log=True, height=300)
     st.altair_chart(chart, key="shipped_error", width="stretch", alt=t("train.error_alt"))
     st.caption(t("train.shipped_read"))
+
+
+def _has_twin(name: str, names: tuple[str, ...]) -> bool:
+    """ResNets and plain networks that were trained alike say the most beside each other."""
+    family, _, rest = name.partition("-")
+    twin = family.replace("plain", "resnet") if family.startswith("plain") else family.replace("resnet", "plain")
+    return twin != family and f"{twin}-{rest}" in names
 
 
 def _with_history(name: str) -> Checkpoint | None:
