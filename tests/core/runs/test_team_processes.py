@@ -11,7 +11,7 @@ import torch
 from resnet_core.config import RunConfig
 from resnet_core.errors import UserError
 from resnet_core.runs import Run, Store, find_checkpoint, read_epochs, read_steps, resume, start
-from resnet_core.runs.queue import LOG, check, training_command
+from resnet_core.runs.queue import check, training_command
 from resnet_core.runs.worker import execute
 from resnet_core.training import Training
 
@@ -52,10 +52,9 @@ def test_a_team_from_the_queue(
     eventually(lambda: store.run(run).status == "failed", 200)
     found = store.run(run)
     assert found.error is not None
-    assert found.error[0] == "team_broken"
+    assert found.error[0] == "team_broken"  # in the row alone: torchrun may end this process before its last words
     assert found.is_resumable
     assert found.step < 7 * 5
-    eventually(lambda: "Another process of this training ended" in (found.folder / LOG).read_text())  # its last words, after the row
 
     resume(store, run)
     eventually(lambda: store.run(run).status == "finished", 120)
