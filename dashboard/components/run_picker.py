@@ -9,7 +9,7 @@ import streamlit as st
 from dashboard.components.formats import percent
 from dashboard.components.names import checkpoint_label, distinct, network_label
 from dashboard.i18n import error_text, t
-from dashboard.loading import block_names, find_twin, has_blocks, open_checkpoint, require_whole, store
+from dashboard.loading import block_names, find_twin, has_blocks, is_known, open_checkpoint, require_whole, store
 from dashboard.navigation import link_to
 from dashboard.state import select, selection
 from resnet_core.comparison import require_comparable
@@ -115,10 +115,9 @@ def _opened(name: str | None, choices: dict[str, _Choice], need: _Need) -> tuple
 
 def _explain(name: str, choices: dict[str, _Choice], need: _Need) -> None:
     """Raise why a name of the link is not among the choices. Paths are none of them: a link opens no other file of this machine."""
-    run = run_of(name)
-    if run in shipped_names() or store().exists(run):
+    if is_known(name):
         need.require(open_checkpoint(name))
-        raise no_weights(store().run(run))
+        raise no_weights(store().run(run_of(name)))
     if is_file(Path(name)):
         raise UserError("link_opens_no_files", value=name)
     raise UserError("checkpoint_missing", value=name, hint=nearest(name, choices))

@@ -16,7 +16,7 @@ def cka(
     seed: int = typer.Option(0, min=0, help="seed of the draw"),
     as_json: bool = JSON_OPTION,
 ) -> None:
-    """Linear CKA between every block of A and every block of B (top-level modules of a network without blocks): unbiased, over minibatches."""
+    """Linear CKA between every block of A and every block of B (layers, or rows of them, of a network without blocks): unbiased, over minibatches."""
     from resnet_core.comparison import cka_map, pair_images
     from resnet_core.data import normalize, some_images
     from resnet_core.runs import find_checkpoint, load_model

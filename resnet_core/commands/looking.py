@@ -40,6 +40,8 @@ def look_at(checkpoint: str, dataset: str | None, split: str, *, count: int, see
     inputs = normalize(chosen.images, found.spec)
     model = initial_model(found) if initial else load_model(found)
     if initial or found.is_untrained:
-        some = chosen if len(chosen) > 1 else images.take(spread(len(images), ENOUGH))  # a single one may have no variance
-        settle_norms(model, normalize(some.images[spread(len(some), ENOUGH)], found.spec))
+        if len(inputs) > 1:
+            settle_norms(model, inputs[spread(len(inputs), ENOUGH)])
+        else:  # a single one may have no variance
+            settle_norms(model, normalize(images.take(spread(len(images), ENOUGH)).images, found.spec))
     return Looked(checkpoint=found, chosen=chosen, inputs=inputs, model=model)

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,11 +21,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from resnet_core.errors import UserError
 from resnet_core.inspection.recording import hooked, untouched
 from resnet_core.models import block_places
+from resnet_core.runs.queue import PROJECT
 
 CKA_BATCH = 128
 LEAST = 4  # images in a batch: the unbiased estimator divides by n - 3
 FEATURE_BATCH = 100
-PROJECT = Path(__file__).parents[2]
 MOST_PLACES = 40  # rows of a map of which each can still be met with a pointer
 NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
 ROW = 4  # blocks in a row, from which on what holds them is opened

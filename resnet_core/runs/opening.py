@@ -1,6 +1,7 @@
 """A checkpoint by whatever people call it: a shipped name, a run, a run's other checkpoint (`RUN@best`), or a path."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from resnet_core.errors import UserError, nearest
@@ -26,10 +27,15 @@ def shipped_names() -> tuple[str, ...]:
 
     def place(name: str) -> tuple[bool, str, bool, bool, str]:
         dataset = name.partition("-")[2]
-        alone = f"plain{name.removeprefix('resnet')}" not in names
-        return dataset != "mnist", dataset, name.startswith("plain"), alone, name
+        return dataset != "mnist", dataset, name.startswith("plain"), not has_twin(name, names), name
 
     return tuple(sorted(names, key=place))
+
+
+def has_twin(name: str, names: Collection[str]) -> bool:
+    """Whether the plain network of a shipped ResNet, or the ResNet of a plain one, is among them."""
+    family, other = ("resnet", "plain") if name.startswith("resnet") else ("plain", "resnet")
+    return name.startswith(family) and other + name.removeprefix(family) in names
 
 
 def model_card(name: str) -> Path | None:

@@ -157,13 +157,12 @@ class Training:
         images = self.train_split.batches(self._own(indices) for indices in batches)
         for position, indices, pixels in zip(range(done, self.steps_per_epoch), batches, images, strict=True):
             ring.append(self._update(indices, pixels))
-            if len(ring) >= self.ring_size or position + 1 == self.steps_per_epoch:
+            is_last = position + 1 == self.steps_per_epoch
+            records = every is not None and self.step % every == 0 and not is_last
+            if len(ring) >= self.ring_size or is_last or records:  # whoever stops at a recording knows all steps before it
                 yield from self._step_events(ring, epoch, clock)
                 ring, clock = [], time.perf_counter()
-            if every and self.step % every == 0 and position + 1 < self.steps_per_epoch:
-                if ring:  # the time of a recording is none of theirs, and whoever stops at it knows them all
-                    yield from self._step_events(ring, epoch, clock)
-                    ring = []
+            if records:
                 yield self._probe()
                 clock = time.perf_counter()
 

@@ -8,6 +8,7 @@ from dashboard.i18n import t
 from dashboard.loading import open_checkpoint
 from resnet_core.errors import UserError
 from resnet_core.runs import Checkpoint, shipped_names
+from resnet_core.runs.opening import has_twin
 
 MOST = 4  # networks in one picture
 
@@ -18,7 +19,7 @@ def show_shipped_curves() -> None:
     The error on a logarithmic scale: of networks that all end above 99% the accuracies would be one flat line.
     """
     names = shipped_names()
-    checkpoints = [found for name in names if _has_twin(name, names) and (found := _with_history(name))][:MOST]
+    checkpoints = [found for name in names if has_twin(name, names) and (found := _with_history(name))][:MOST]
     if not checkpoints:
         return
     st.markdown(t("train.shipped_title", names=", ".join(checkpoint.name for checkpoint in checkpoints)))
@@ -45,13 +46,6 @@ def show_shipped_curves() -> None:
     chart = epoch_curves(train, valid, name="shipped", x_title=t("axis.epoch"), y_title=t("axis.error"), percent=True, log=True, height=300)
     st.altair_chart(chart, key="shipped_error", width="stretch", alt=t("train.error_alt"))
     st.caption(t("train.shipped_read"))
-
-
-def _has_twin(name: str, names: tuple[str, ...]) -> bool:
-    """ResNets and plain networks that were trained alike say the most beside each other."""
-    family, _, rest = name.partition("-")
-    twin = family.replace("plain", "resnet") if family.startswith("plain") else family.replace("resnet", "plain")
-    return twin != family and f"{twin}-{rest}" in names
 
 
 def _with_history(name: str) -> Checkpoint | None:
