@@ -17,6 +17,7 @@ from dashboard.charts.theme import REFERENCE, SERIES, NetworkStyle
 
 POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"  # in Vega's own language
 FEW_DECADES = "domain('y')[1] / domain('y')[0] < 20"
+LAST_LABEL = {"right": 4}  # pixels, or the axis's last number loses its right edge
 MOST_POINTS = 1500  # per curve; more than the pixels it is drawn on
 
 
@@ -106,7 +107,12 @@ def sparkline(y: Sequence[float], *, x_title: str, y_title: str, x_end: float, h
     x, values = thinned(np.linspace(0, x_end, len(y)).tolist(), y)
     look = _Axes(x_title=x_title, y_title=y_title, x_end=x_end)
     data = pd.DataFrame({"x": x, "y": values})
-    return alt.Chart(data).mark_line(color=REFERENCE, strokeWidth=2).encode(x=look.x(), y=look.y(zero=True)).properties(height=height)
+    return (
+        alt.Chart(data)
+        .mark_line(color=REFERENCE, strokeWidth=2)
+        .encode(x=look.x(), y=look.y(zero=True))
+        .properties(height=height, padding=LAST_LABEL)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,4 +182,4 @@ def _lines(
 def _layered(name: str, layers: list[alt.Chart], height: int) -> alt.LayerChart:
     zoom = alt.selection_interval(name=f"{name}_zoom", bind="scales", encodings=["x"])
     layers[0] = layers[0].add_params(zoom).properties(name=f"{name}_view")
-    return alt.layer(*layers).properties(height=height)
+    return alt.layer(*layers).properties(height=height, padding=LAST_LABEL)

@@ -36,7 +36,7 @@ def test_an_empty_store_shows_what_came_with_the_project(open_page: OpenPage, la
     table = app.dataframe[0].value
     assert list(table["name"]) == list(shipped_names())
     for name, accuracy, size in zip(table["name"], table["test"], table["size"], strict=True):
-        assert f"{accuracy:.2%}" in (CHECKPOINTS / f"{name}.md").read_text(encoding="utf-8")
+        assert f"{accuracy:.2f}%" in (CHECKPOINTS / f"{name}.md").read_text(encoding="utf-8")
         assert 1e6 * size == (CHECKPOINTS / f"{name}.safetensors").stat().st_size
 
 
@@ -65,7 +65,7 @@ def test_the_table_has_every_run_and_its_numbers(open_page: OpenPage, language: 
     app = open_page("runs", language=language)
     assert_healthy(app)
     table = app.dataframe[0].value
-    assert list(table["valid"]) == [0.6125, 0.6125]
+    assert list(table["valid"]) == pytest.approx([61.25, 61.25])
     assert list(table["status"]) == [sentences(language)[f"status.{status}"] for status in ("stopped", "finished")]
 
 

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from dashboard.components.runs.table import PERCENT
 from dashboard.i18n import error_text, t
 from dashboard.loading import open_checkpoint
 from resnet_core.errors import UserError
 from resnet_core.runs import Checkpoint, model_card, shipped_names
-
-ROW = 35  # px
 
 
 def show_shipped() -> None:
@@ -26,12 +25,12 @@ def show_shipped() -> None:
         _table(found),
         key="runs_shipped",
         hide_index=True,
-        height=ROW * (len(found) + 1) + 2,
+        height="content",
         column_config={
             "name": st.column_config.TextColumn(t("runs.name")),
             "model": st.column_config.TextColumn(t("runs.column_model")),
             "dataset": st.column_config.TextColumn(t("runs.column_dataset"), width="medium"),
-            "test": st.column_config.NumberColumn(t("runs.column_test"), format="percent"),
+            "test": st.column_config.NumberColumn(t("runs.column_test"), format=PERCENT),
             "loss": st.column_config.NumberColumn(t("runs.column_test_loss"), format="%.4f"),
             "epochs": st.column_config.NumberColumn(t("runs.column_epoch")),
             "size": st.column_config.NumberColumn(t("runs.column_size"), format="%.1f"),
@@ -67,7 +66,7 @@ def _table(checkpoints: Sequence[Checkpoint]) -> pd.DataFrame:
         for checkpoint in checkpoints
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=["name", "model", "dataset", "test", "loss", "epochs", "size"])
-    return table.astype({"test": float, "loss": float})
+    return table.assign(test=100 * table["test"].astype(float), loss=table["loss"].astype(float))
 
 
 def _card(checkpoint: Checkpoint) -> None:

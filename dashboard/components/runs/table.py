@@ -17,6 +17,8 @@ from resnet_core.runs import STATUSES, Run
 
 UNDO = "runs_deleted"  # ids, the latest last
 CHOSEN = "runs_chosen"  # ids
+MOST_ROWS, TALLEST = 7, 290  # more rows scroll, in a table of so many pixels; one that is cut says so
+PERCENT = "%.2f%%"  # of values from 0 to 100; Streamlit's own "percent" drops zeros at the end, so digits would not stand below digits
 COLUMNS = ("name", "model", "dataset", "status", "epoch", "valid", "test", "created", "note")
 
 
@@ -43,7 +45,7 @@ def choose_runs() -> tuple[Run, ...]:
         on_select="rerun",
         selection_mode="multi-row",
         hide_index=True,
-        height=min(35 * (len(shown) + 1) + 2, 290),
+        height="content" if len(shown) <= MOST_ROWS else TALLEST,
         column_config=_columns(),
         placeholder="–",
         alt=t("runs.table_alt"),
@@ -99,7 +101,7 @@ def _table(runs: Sequence[Run]) -> pd.DataFrame:
         for run in runs
     ]  # fmt: skip
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.astype({"valid": float, "test": float})
+    return table.assign(**{name: 100 * table[name].astype(float) for name in ("valid", "test")})
 
 
 def _epochs(run: Run) -> str:
@@ -107,10 +109,9 @@ def _epochs(run: Run) -> str:
 
 
 def _columns() -> dict[str, object]:
-    share = {"valid": "percent", "test": "percent"}
     return {
-        name: st.column_config.NumberColumn(t(f"runs.column_{name}"), format=share[name])
-        if name in share
+        name: st.column_config.NumberColumn(t(f"runs.column_{name}"), format=PERCENT)
+        if name in ("valid", "test")
         else st.column_config.TextColumn(t(f"runs.column_{name}"))
         for name in COLUMNS
     }
