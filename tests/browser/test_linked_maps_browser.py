@@ -1,5 +1,7 @@
 """One cursor and one zoom for all maps of a block, in a real browser."""
 
+import re
+
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Server
@@ -24,7 +26,7 @@ def test_one_cursor_and_one_zoom_for_all_maps(server: Server, page: Page) -> Non
     page.mouse.up()
     expect(page.locator(SHOWN)).to_have_attribute("data-view", "0.5500 0.3000 0.2500")
     page.locator(".st-key-residual_mode button", has_text="one").click()
-    expect(page.locator(SHOWN)).to_have_attribute("data-shown", "stages.1.1 False (32, 14, 14), Channel 6")
+    expect(page.locator(SHOWN)).to_have_attribute("data-shown", re.compile(r"stages\.1\.1 False \(32, 14, 14\), Channel \d+"))
     expect(page.locator(SHOWN)).to_have_attribute("data-view", "0.5500 0.3000 0.2500")  # another channel, the same place
     page.locator(SHOWN).press("Escape")
     expect(page.locator(SHOWN)).to_have_attribute("data-view", "0.0000 0.0000 1.0000")
