@@ -74,6 +74,7 @@ MESSAGES: dict[str, str] = {
     "bad_name": "The name {value!r} cannot be used; take up to 64 small letters, digits and dashes, such as resnet20-mnist.",
     "run_not_active": "Run {run} is {status}, so it cannot take the command {command!r}; only a running or paused one can.",
     "run_not_resumable": "Run {run} is {status} and cannot be resumed; start a new run.",
+    "data_changed": "The images of {dataset} have changed since this training was saved ({before} to train on then, {now} now), so it cannot go on where it was; put them back as they were, or start a new run from its weights.",
     "resume_damaged": "Run {run} has no readable resume state ({reason}); start a new run from its last checkpoint.",
     "archive_refused": "{path} cannot be imported ({reason}); export the run again.",
     "loss_not_finite": "The loss became {value} at step {step} (learning rate {learning_rate:g}); lower the learning rate. The last good weights are kept.",

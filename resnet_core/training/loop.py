@@ -4,6 +4,7 @@ import dataclasses
 import gc
 import math
 import time
+import zlib
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,9 @@ class Training:
         if device.type == "cpu":
             keep_freed_memory()
         self.config, self.spec, self.device, self.team = config, splits.spec, device, team
+        self._data = _fingerprint(splits)
+        if resume:
+            self._require_same_images(resume)
         self.train_split, self.valid_split = splits.train.to(device), splits.valid.to(device)
         self.steps_per_epoch = steps_per_epoch(len(self.train_split), config.train.batch_size)
         self.total_steps = config.train.epochs * self.steps_per_epoch
@@ -105,6 +109,7 @@ class Training:
             "schedules": [schedule.state_dict() for schedule in self.schedules],
             "scaler": self.scaler.state_dict(),
             "ema": self.ema.state_dict() if self.ema is not None else None,
+            "data": self._data,
             "plan": {"precision": plan.precision, "memory_format": plan.memory_format, "timings": dict(plan.timings)},
             "step": self.step,
             "epochs_done": self.epochs_done,
@@ -116,6 +121,12 @@ class Training:
             "history": self.history,
             "gradient_norms": kept_gradient_norms(self.model) or self._norms_before,
         }
+
+    def _require_same_images(self, state: Mapping[str, Any]) -> None:
+        """An epoch's order is drawn for so many images: with others it would start at another place and see some twice."""
+        before = state.get("data", self._data)  # older states say nothing of them
+        if before != self._data:
+            raise UserError("data_changed", dataset=self.config.data.dataset, before=before["images"], now=self._data["images"])
 
     def _load(self, state: Mapping[str, Any]) -> None:
         for name in ("step", "epochs_done", "stale_epochs", "best_accuracy", "finished", "epoch_seconds"):
@@ -432,6 +443,12 @@ class Training:
 def _inside(block: str, norms: Mapping[str, float]) -> dict[str, float]:
     """Of the layers of this block, by their names inside it."""
     return {name.removeprefix(f"{block}."): norm for name, norm in norms.items() if name.startswith(f"{block}.")}
+
+
+def _fingerprint(splits: Splits) -> dict[str, int]:
+    """What tells that images came or went: how many train, and a checksum of all labels in their order."""
+    labels = (split.labels.cpu().numpy().tobytes() for split in (splits.train, splits.valid))
+    return {"images": len(splits.train), "labels": zlib.crc32(b"|".join(labels))}
 
 
 def train(config: RunConfig, splits: Splits, *, device: torch.device | None = None) -> Iterator[Event]:

@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -110,6 +111,25 @@ def test_a_state_of_another_network_does_not_fit(store: Store, small: Small, loo
     store.update(run, config=small(epochs=2, model="resnet14").to_json())
     ended = again(store, run)
     assert (ended.status, ended.error and ended.error[0]) == ("failed", "resume_damaged")
+
+
+def test_a_training_whose_images_changed_says_so_and_goes_on_exactly_once_they_are_back(
+    store: Store, small: Small, digits: str, look_always: None
+) -> None:
+    config = small(epochs=2)
+    whole = execute(store, claimed(store, config))
+    run = claimed(store, config)
+    execute(store, run, listen=at_step(25, lambda: store.send(run, "stop")))
+    folder = Path(digits.removeprefix("image-folder:"))
+    moved = folder / "train" / "3" / "0.png"
+    away = moved.rename(folder / "0.png")
+    try:
+        ended = again(store, run)
+    finally:
+        away.rename(moved)
+    assert (ended.status, ended.step) == ("failed", 25)
+    assert ended.error == ("data_changed", {"dataset": digits, "before": 256, "now": 255})
+    assert again(store, run).result["weights_sha256"] == whole.result["weights_sha256"]
 
 
 def test_recordings_of_blocks_are_whole_after_a_stop_at_their_step(store: Store, small: Small, look_always: None) -> None:
