@@ -8,7 +8,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from dashboard.charts.theme import DIVERGING, SELECTED, SEQUENTIAL
+from dashboard.charts.theme import DIVERGING, OVERLAP, SELECTED, SEQUENTIAL
 
 MOST_COLUMNS = 120
 CELL = "cell"  # the name of the selection: a click gives the cell's `name` and `step`
@@ -81,7 +81,7 @@ def history_heatmap(
     chosen = alt.selection_point(name=CELL, fields=["name", "step"], clear=False)
     return (
         alt.Chart(cells)
-        .mark_rect(cursor="pointer")
+        .mark_rect(x2Offset=OVERLAP, cursor="pointer")
         .encode(
             x=alt.X(
                 "start:Q",

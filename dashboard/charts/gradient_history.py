@@ -7,7 +7,7 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from dashboard.charts.theme import SEQUENTIAL
+from dashboard.charts.theme import OVERLAP, SEQUENTIAL
 
 MOST_COLUMNS = 120
 AXIS = 76  # px of the height that the axis below takes
@@ -61,7 +61,7 @@ def norm_heatmap(
     shown = data.assign(part=data["part"].map(parts))
     return (
         alt.Chart(shown)
-        .mark_rect()
+        .mark_rect(x2Offset=OVERLAP)
         .encode(
             x=alt.X(
                 "start:Q",

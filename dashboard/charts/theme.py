@@ -26,6 +26,7 @@ SERIES = ("#64748B", "#2F9E77", "#B0842A", "#8E5BB5", "#4BA3C3", "#A8524A", "#6B
 DIVERGING = ((0.0, "#5B2185"), (0.2, "#8A55B0"), (0.4, "#C3A8D6"), (0.5, "#E6E6E8"), (0.6, "#A6D3AE"), (0.8, "#4C9F62"), (1.0, "#0F5F2E"))
 SEQUENTIAL = ((0.0, "#E6E6E8"), (0.5, "#6F9FA6"), (1.0, "#123A4A"))
 GRAY = ((0.0, "#000000"), (1.0, "#FFFFFF"))
+OVERLAP = 1  # px that a cell of a heatmap reaches under the next one: where both end inside a pixel the page would shine through
 
 PLOTLY_CONFIG: dict[str, Any] = {
     "displaylogo": False,
