@@ -8,14 +8,10 @@ from dashboard.components.gradients.batch import batch_picker
 from dashboard.components.gradients.depth import depth_view
 from dashboard.components.gradients.history import history_view
 from dashboard.components.gradients.norms import gradient_view
-from dashboard.components.gradients.paths import paths_view
-from dashboard.components.gradients.shatter import shatter_view
+from dashboard.components.gradients.panels import gradient_panels
 from dashboard.components.gradients.split import gradient_split
 from dashboard.components.run_picker import run_picker
-from dashboard.i18n import t
 from dashboard.loading import has_blocks
-
-FURTHER = {"paths": paths_view, "shatter": shatter_view}  # only the chosen one is measured
 
 bootstrap("gradients")
 networks, blocks, batches = st.columns([2.2, 1, 1.4])
@@ -36,13 +32,4 @@ with guarded():
     depth_view()
 if checkpoint is not None:
     with guarded():
-        st.subheader(t("gradients.further"), anchor=False)
-        chosen = st.segmented_control(
-            t("gradients.further"),
-            list(FURTHER),
-            format_func=lambda option: t(f"{option}.title"),
-            key="gradient_further",
-            label_visibility="collapsed",
-        )
-        if chosen is not None:
-            FURTHER[chosen](checkpoint)
+        gradient_panels(checkpoint)

@@ -20,12 +20,24 @@ class Panel:
     lead: str | None = None
 
 
-def open_panel(label: str, panels: Mapping[str, Panel], *arguments: Any, key: str, none_open: str | None = None) -> None:
-    """Asks which one, under `label`, and shows it. A link can open it: `?panel=lesion`. `none_open` is said while all are closed."""
+def open_panel(
+    label: str, panels: Mapping[str, Panel], *arguments: Any, key: str, heading: bool = False, none_open: str | None = None
+) -> None:
+    """Asks which one, under `label`, and shows it. A link can open it: `?panel=lesion`. `none_open` is said while all are closed.
+
+    With `heading` the label is one, where the choice would else seem to belong to the widgets above it.
+    """
     if key not in st.session_state and st.query_params.get("panel") in panels:
         st.session_state[key] = st.query_params["panel"]
+    if heading:
+        st.subheader(label, anchor=False)
     chosen = st.segmented_control(
-        label, list(panels), format_func=lambda name: f"{panels[name].icon} {t(panels[name].title)}", key=key, persist_state="session"
+        label,
+        list(panels),
+        format_func=lambda name: f"{panels[name].icon} {t(panels[name].title)}",
+        key=key,
+        label_visibility="collapsed" if heading else "visible",
+        persist_state="session",
     )
     if chosen is None:
         st.query_params.pop("panel", None)
