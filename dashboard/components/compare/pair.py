@@ -69,7 +69,7 @@ class Pair:
 
 def pair_picker() -> Pair | None:
     """The widgets in one row; None (said) where there is no network. Raises what opening the images raises."""
-    first, second, data = st.columns([2.2, 2.2, 1])
+    first, second, data = st.columns([2, 2, 1.1])
     with first:
         a = run_picker(label=t("compare.first"))
     if a is None:
