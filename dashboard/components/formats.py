@@ -4,6 +4,9 @@ import re
 
 from dashboard.i18n import t
 
+# For columns of numbers from 0 to 100: Streamlit's own "percent" drops zeros at the end, so digits would not stand below digits.
+PERCENT = "%.2f%%"
+
 
 def duration(seconds: float) -> str:
     """`45 s`, `3 min 20 s`, `2 h 05 min`."""

@@ -4,7 +4,6 @@ import dataclasses
 import gc
 import math
 import time
-import zlib
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +60,7 @@ class Training:
         if device.type == "cpu":
             keep_freed_memory()
         self.config, self.spec, self.device, self.team = config, splits.spec, device, team
-        self._data = _fingerprint(splits)
+        self._data = splits.fingerprint()
         if resume:
             self._require_same_images(resume)
         self.train_split, self.valid_split = splits.train.to(device), splits.valid.to(device)
@@ -443,12 +442,6 @@ class Training:
 def _inside(block: str, norms: Mapping[str, float]) -> dict[str, float]:
     """Of the layers of this block, by their names inside it."""
     return {name.removeprefix(f"{block}."): norm for name, norm in norms.items() if name.startswith(f"{block}.")}
-
-
-def _fingerprint(splits: Splits) -> dict[str, int]:
-    """What tells that images came or went: how many train, and a checksum of all labels in their order."""
-    labels = (split.labels.cpu().numpy().tobytes() for split in (splits.train, splits.valid))
-    return {"images": len(splits.train), "labels": zlib.crc32(b"|".join(labels))}
 
 
 def train(config: RunConfig, splits: Splits, *, device: torch.device | None = None) -> Iterator[Event]:

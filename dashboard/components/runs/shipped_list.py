@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from dashboard.components.runs.table import PERCENT
+from dashboard.components.formats import PERCENT
 from dashboard.i18n import error_text, t
 from dashboard.loading import open_checkpoint
 from resnet_core.errors import UserError

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from dashboard.bootstrap import told
+from dashboard.components.formats import PERCENT
 from dashboard.components.runs.words import status_word
 from dashboard.i18n import t
 from dashboard.loading import store
@@ -18,7 +19,6 @@ from resnet_core.runs import STATUSES, Run
 UNDO = "runs_deleted"  # ids, the latest last
 CHOSEN = "runs_chosen"  # ids
 MOST_ROWS, TALLEST = 7, 290  # more rows scroll, in a table of so many pixels; one that is cut says so
-PERCENT = "%.2f%%"  # of values from 0 to 100; Streamlit's own "percent" drops zeros at the end, so digits would not stand below digits
 COLUMNS = ("name", "model", "dataset", "status", "epoch", "valid", "test", "created", "note")
 
 

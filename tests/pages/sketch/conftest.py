@@ -10,12 +10,6 @@ from dashboard.sketch_input import Drawing
 from tests.pages.sketch.drawing import add_run
 
 
-@pytest.fixture
-def nothing_shipped(own_runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "shipped").mkdir()
-    monkeypatch.setattr("resnet_core.runs.opening.SHIPPED", tmp_path / "shipped")
-
-
 @pytest.fixture(autouse=True)
 def few_digits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Networks without their familiarity learn it from these, in a moment; nobody goes on learning after a test."""
@@ -28,7 +22,7 @@ def few_digits(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def networks(nothing_shipped: None) -> dict[str, str]:
+def networks(shipped: Path) -> dict[str, str]:
     """Two networks for digits: name -> run."""
     return {"My plain one": add_run("plain8", "mnist-mini", "My plain one"), "My ResNet": add_run("resnet8", "mnist-mini", "My ResNet")}
 

@@ -27,7 +27,7 @@ def test_an_empty_canvas_asks_for_a_drawing(open_page: OpenPage, language: str) 
     assert charts(app) == 0
 
 
-@pytest.mark.usefixtures("nothing_shipped")
+@pytest.mark.usefixtures("shipped")
 def test_without_any_network_one_sentence_leads_to_train(open_page: OpenPage, draw: Callable[[Drawing], None], language: str) -> None:
     draw(DRAWN)
     app = open_page("sketch", language=language)

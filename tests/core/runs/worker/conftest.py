@@ -2,9 +2,7 @@
 
 import pytest
 
-from resnet_core.runs import (
-    worker,
-)  # fmt: skip
+from resnet_core.runs import worker
 
 
 @pytest.fixture(autouse=True)

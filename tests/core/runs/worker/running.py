@@ -4,10 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from resnet_core.config import RunConfig
-from resnet_core.runs import (
-    Run,
-    Store,
-)  # fmt: skip
+from resnet_core.runs import Run, Store
 from resnet_core.runs.worker import execute
 from resnet_core.training import Event, StepDone
 

@@ -18,7 +18,7 @@ from resnet_core.runs import (
     read_epochs,
     read_steps,
     worker,
-)  # fmt: skip
+)
 from resnet_core.runs.worker import execute
 from resnet_core.training import EpochDone, RunStarted, StepDone, evaluate
 from resnet_core.training.loop import Training

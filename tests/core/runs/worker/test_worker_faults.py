@@ -9,15 +9,7 @@ import torch
 
 from resnet_core.errors import UserError
 from resnet_core.models import ResNet
-from resnet_core.runs import (
-    Store,
-    find_checkpoint,
-    load_weights,
-    read_checkpoint,
-    read_notices,
-    read_steps,
-    worker,
-)  # fmt: skip
+from resnet_core.runs import Store, find_checkpoint, load_weights, read_checkpoint, read_notices, read_steps, worker
 from resnet_core.runs.worker import execute
 from resnet_core.training import Event, StepDone
 from resnet_core.training.loop import Training

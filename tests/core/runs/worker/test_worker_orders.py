@@ -9,12 +9,7 @@ from pathlib import Path
 import pytest
 
 from resnet_core.errors import UserError
-from resnet_core.runs import (
-    Store,
-    find_checkpoint,
-    read_notices,
-    read_steps,
-)  # fmt: skip
+from resnet_core.runs import Store, find_checkpoint, read_notices, read_steps
 from resnet_core.runs.process import start_time
 from resnet_core.runs.resume_state import NEWEST, load_resume_state
 from resnet_core.runs.worker import execute
