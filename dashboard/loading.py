@@ -22,7 +22,7 @@ from resnet_core.data import DATASETS, DataSpec, Split, data_root, load_split, n
 from resnet_core.errors import UserError
 from resnet_core.inspection import ENOUGH, SETTLED_ON, settle_norms
 from resnet_core.models import block_places, build_model, get_entry, twin_config
-from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, load_model, run_of, runs_root, shipped_names
+from resnet_core.runs import Checkpoint, Store, find_checkpoint, initial_model, is_drawn, load_model, run_of, runs_root, shipped_names
 
 IDLE_LOAD = 0.7  # processes that wanted a core in the last minute, on average
 
@@ -48,18 +48,19 @@ def file_state(checkpoint: Checkpoint) -> tuple[str, float]:
 
 
 @cache
-def leave_cores_to_trainings() -> None:
-    """Half of the cores, at most 4, for what pages compute. Threads that wait for each other on cores that a training keeps busy
+def leave_cores_to_trainings() -> int:
+    """Half of the cores, at most 4, for what pages compute; returns how many. Threads that wait for each other on cores that a training keeps busy
     are slower than one thread alone: ResNet-20's strip took 16 s with two threads and 0.9 s with one, beside a training on 2 cores.
     """
-    torch.set_num_threads(max(1, min(4, torch.get_num_threads() // 2)))
+    few = max(1, min(4, torch.get_num_threads() // 2))
+    torch.set_num_threads(few)
+    return few
 
 
 @contextmanager
 def idle_cores() -> Iterator[None]:
     """All cores for a measurement that somebody waits for, while nothing else on this machine wants them."""
-    leave_cores_to_trainings()
-    few = torch.get_num_threads()
+    few = leave_cores_to_trainings()  # and not how many there are now: another session may be in here
     if hasattr(os, "getloadavg") and os.getloadavg()[0] < IDLE_LOAD:
         torch.set_num_threads(os.cpu_count() or few)
     try:
@@ -80,10 +81,10 @@ def own_model(checkpoint: Checkpoint, *, initial: bool = False) -> nn.Module:
 
 
 def settled_model(checkpoint: Checkpoint, inputs: torch.Tensor | None = None, *, initial: bool = False) -> nn.Module:
-    """`own_model`; where it has not trained, its BatchNorms know some of these normalised images (N, C, H, W), else some of the test
-    split."""
+    """`own_model`; where its weights are random ones, its BatchNorms know some of these normalised images (N, C, H, W), else some of the
+    test split."""
     model = own_model(checkpoint, initial=initial)
-    if not initial and not checkpoint.is_untrained:
+    if not is_drawn(checkpoint, initial=initial):
         return model
     return settle_norms(model, _some_inputs(checkpoint) if inputs is None or len(inputs) == 1 else inputs[spread(len(inputs), ENOUGH)])
 

@@ -12,9 +12,20 @@ import streamlit as st
 import torch
 from numpy.typing import NDArray
 
-from dashboard.loading import block_names, checkpoint_images, file_state, idle_cores, images_for, labelled_images, own_model, settled_model
+from dashboard.loading import (
+    block_names,
+    checkpoint_images,
+    file_state,
+    idle_cores,
+    images_beside,
+    images_for,
+    labelled_images,
+    own_model,
+    settled_model,
+)
 from dashboard.memory import tidied
 from dashboard.state import ImageChoice, OwnImage, ShownImage
+from resnet_core.config import DataConfig
 from resnet_core.data import Split, normalize, some_images
 from resnet_core.errors import UserError
 from resnet_core.inspection import (
@@ -66,12 +77,12 @@ def label_of(checkpoint: Checkpoint, image: ShownImage) -> str | None:
     return picked_image(checkpoint, image).class_name if isinstance(image, ImageChoice) else None
 
 
-def _alone(checkpoint: Checkpoint, image: ShownImage) -> Split:
-    """The one image as a split; a picture without a label gets class 0, which nobody looks at."""
+def _alone(checkpoint: Checkpoint, image: ShownImage, beside: Checkpoint | None = None) -> Split:
+    """The one image as a split, counted as `beside` counts them; a picture without a label gets class 0, which nobody looks at."""
     if isinstance(image, OwnImage):
         pixels = torch.frombuffer(bytearray(image.content), dtype=torch.uint8).view(1, *image.shape)
         return Split(images=pixels, labels=torch.zeros(1, dtype=torch.int64))
-    _, split = checkpoint_images(checkpoint, image.dataset, image.split)
+    split = images_beside(beside or checkpoint, checkpoint, image.dataset, image.split)
     return split.take(torch.tensor([image.index]))
 
 
@@ -114,19 +125,29 @@ def _layers(state: tuple[str, float], image: str, _checkpoint: Checkpoint, _imag
 
 
 def statistics_of(
-    checkpoint: Checkpoint, dataset: str, split: str, *, count: int, seed: int, initial: bool = False
+    checkpoint: Checkpoint, dataset: str, split: str, *, count: int, seed: int, initial: bool = False, beside: Checkpoint | None = None
 ) -> tuple[BlockStatistics, ...]:
-    """Every block over `count` images drawn by `seed`, in eval mode; with `initial`, of the network before its first step, whose
-    BatchNorms know these images and no others."""
-    return _statistics(file_state(checkpoint), dataset, split, count, seed, initial, checkpoint)
+    """Every block over `count` images drawn by `seed`, in eval mode; with `initial`, of the network before its first step. Random weights
+    have BatchNorms that know these images and no others. The images are those of `beside`, whose training may have cut its data
+    otherwise."""
+    cut = beside or checkpoint
+    return _statistics(file_state(checkpoint), dataset, split, cut.config.data, count, seed, initial, checkpoint, cut)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 @tidied
 def _statistics(
-    state: tuple[str, float], dataset: str, split: str, count: int, seed: int, initial: bool, _checkpoint: Checkpoint
+    state: tuple[str, float],
+    dataset: str,
+    split: str,
+    cut: DataConfig,
+    count: int,
+    seed: int,
+    initial: bool,
+    _checkpoint: Checkpoint,
+    _cut: Checkpoint,
 ) -> tuple[BlockStatistics, ...]:
-    _, images = checkpoint_images(_checkpoint, dataset, split)
+    images = images_beside(_cut, _checkpoint, dataset, split)
     chosen = images.take(some_images(len(images), count, seed))
     inputs = normalize(chosen.images, _checkpoint.spec)
     with idle_cores():
@@ -180,10 +201,10 @@ def _lesion(state: tuple[str, float], dataset: str, off: tuple[str, ...], order:
 
 
 def lesioned_probabilities(
-    checkpoint: Checkpoint, choice: ShownImage, off: tuple[str, ...], order: tuple[str, ...] | None = None
+    checkpoint: Checkpoint, choice: ShownImage, off: tuple[str, ...], order: tuple[str, ...] | None = None, *, beside: Checkpoint
 ) -> NDArray[np.float32]:
-    """(K,) of one image without these blocks, in this order."""
-    image = _alone(checkpoint, choice)
+    """(K,) of one image, the one that `beside` shows, without these blocks, in this order."""
+    image = _alone(checkpoint, choice, beside)
     (found,) = lesion_accuracies(settled_model(checkpoint), image, checkpoint.spec, [off], order=order, probabilities=True)
     assert found.probabilities is not None
     return found.probabilities[0]

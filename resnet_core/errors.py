@@ -75,6 +75,10 @@ MESSAGES: dict[str, str] = {
     "run_not_active": "Run {run} is {status}, so it cannot take the command {command!r}; only a running or paused one can.",
     "run_not_resumable": "Run {run} is {status} and cannot be resumed; start a new run.",
     "data_changed": "The images of {dataset} have changed since this training was saved ({before} to train on then, {now} now), so it cannot go on where it was; put them back as they were, or start a new run from its weights.",
+    "images_elsewhere": "{name} was trained elsewhere, on {dataset}, whose images are not here; say on which ones: --dataset mnist, or image-folder:PATH.",
+    "data_other": "The images of {dataset} are others than when this training was saved (as many as then, {now} to train on), so it cannot go on where it was; put them back as they were, or start a new run from its weights.",
+    "answers_not_finite": "The answers of {name} are not finite numbers, so nothing can be counted; look for the first block whose values are not finite.",
+    "checkpoint_says_itself": "{path} is a checkpoint of this project and says itself what it is; leave out {given}.",
     "resume_damaged": "Run {run} has no readable resume state ({reason}); start a new run from its last checkpoint.",
     "archive_refused": "{path} cannot be imported ({reason}); export the run again.",
     "loss_not_finite": "The loss became {value} at step {step} (learning rate {learning_rate:g}); lower the learning rate. The last good weights are kept.",
@@ -102,6 +106,7 @@ NOTES: dict[str, str] = {
     "started_from": "Started from {name}: {kept} of {total} tensors kept; drawn afresh, since their shapes differ: {fresh}.",
     "started_from_all": "Started from {name}: all {total} tensors kept.",
     "resume_older": "The newest resume state was damaged ({reason}); the one before it was used, so a few steps were trained again.",
+    "resumed_elsewhere": "It began on another machine and goes on here on {device} in {precision}: from here on, last digits may differ.",
     "state_not_saved": "The resume state could not be saved ({reason}); the training goes on and tries again.",
     "early_stopped": "Stopped after {epochs} epochs without a better validation accuracy; the best epoch's weights are the result.",
 }

@@ -58,6 +58,27 @@ RUN_WARNINGS: dict[str, RunWarning] = {
         applies=lambda config, spec: config.train.schedule == "step" and config.train.step_epochs >= config.train.epochs,
         sentence="The first drop of the step schedule lies behind the last epoch, so the learning rate stays as it is.",
     ),
+    "unfreeze_unused": RunWarning(
+        field="unfreeze_learning_rate",
+        applies=lambda config, spec: config.train.unfreeze_learning_rate is not None and config.train.freeze_epochs == 0,
+        sentence="Nothing is frozen, so the learning rate after unfreezing is never used; freeze some epochs or leave it empty.",
+    ),
+    "patience_frozen": RunWarning(
+        field="patience",
+        applies=lambda config, spec: (
+            config.train.patience is not None
+            and 0 < config.train.freeze_epochs < config.train.epochs
+            and config.train.patience <= config.train.freeze_epochs
+        ),
+        sentence="Early stopping may end the training before the frozen epochs are over, so that the rest never trains; wait for longer.",
+    ),
+    "warmup_of_onecycle": RunWarning(
+        field="warmup_factor",
+        applies=lambda config, spec: (
+            config.train.schedule == "onecycle" and (config.train.warmup_factor, config.train.warmup_shape) != (0.1, "linear")
+        ),
+        sentence="OneCycle is its own warm-up: of the warm-up it takes the length alone, neither its factor nor its shape.",
+    ),
 }
 WARNINGS: dict[str, str] = {
     **{code: warning.sentence for code, warning in RUN_WARNINGS.items()},

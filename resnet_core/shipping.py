@@ -15,7 +15,7 @@ from resnet_core.errors import UserError
 from resnet_core.familiarity import ship_familiarity
 from resnet_core.models import build_model
 from resnet_core.recipes import recipe_text
-from resnet_core.runs.archive import RUN_ID
+from resnet_core.runs.admission import RUN_ID
 from resnet_core.runs.checkpoint import (
     SUFFIX,
     Checkpoint,

@@ -193,7 +193,8 @@ function spoken({ panels, cursor, data }) {
   if (!data.sum) return `${where}: ${full.map((panel, number) => `${panel.title} = ${signed(found[number])}`).join(" · ")}`
   const [x, f, z, y] = found
   const ending = words.relu ? ` ${words.relu} ${signed(y)}` : ""
-  return `${where}: ${words.first} + F(x): ${signed(x)} + ${bracketed(f)} = ${signed(z)}${ending}`
+  const [first, second] = addends(x, f, z)
+  return `${where}: ${words.first} + F(x): ${signed(first)} + ${bracketed(second)} = ${signed(z)}${ending}`
 }
 
 function place(panel, cursor, words) {
@@ -206,6 +207,17 @@ function place(panel, cursor, words) {
     column %= wide + 1
   }
   return `${where}, ${words.place.replace("{row}", row).replace("{column}", column)}`
+}
+
+// Rounded alone, 0.14 + (−0.13) would be 0.02: of the two, the one whose rounding is the larger gives way by a hundredth.
+function addends(x, f, z) {
+  const hundredths = [x, f, z].map((value) => Math.round(100 * value))
+  const missing = hundredths[2] - hundredths[0] - hundredths[1]
+  if (Math.abs(missing) === 1) {
+    const errors = [x, f].map((value, place) => missing * (100 * value - hundredths[place]))
+    hundredths[errors[0] > errors[1] ? 0 : 1] += missing
+  }
+  return [hundredths[0] / 100, hundredths[1] / 100]
 }
 
 function signed(value) {

@@ -18,6 +18,7 @@ from dashboard.charts.theme import REFERENCE, SERIES, NetworkStyle
 POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"  # in Vega's own language
 FEW_DECADES = "domain('y')[1] / domain('y')[0] < 20"
 LAST_LABEL = {"right": 4}  # pixels, or the axis's last number loses its right edge
+MEMORY = 20.0  # steps
 MOST_POINTS = 1500  # per curve; more than the pixels it is drawn on
 
 
@@ -31,12 +32,21 @@ class Curve:
     y: Sequence[float]
 
 
-def smoothed(values: Sequence[float], weight: float = 0.95) -> NDArray[np.float64]:
-    """Exponential moving average without its bias towards 0 at the start (as Adam's, Kingma and Ba 2015)."""
-    result, mean, share = np.empty(len(values)), 0.0, 1.0
-    for place, value in enumerate(values):
-        mean = weight * mean + (1 - weight) * value
-        share *= weight
+def smoothed(x: Sequence[float], y: Sequence[float]) -> NDArray[np.float64]:
+    """Exponential moving average without its bias towards 0 at the start (as Adam's, Kingma and Ba 2015).
+
+    It looks back over MEMORY steps of `x`, however many of them the curve holds, and over fewer of a short curve, whose end it would
+    otherwise not reach.
+    """
+    if not len(y):
+        return np.empty(0)
+    result, mean, share = np.empty(len(y)), 0.0, 1.0
+    steps = np.diff(np.asarray(x, dtype=np.float64), prepend=x[0] - 1)
+    weight = 1 - 1 / min(MEMORY, max(2.0, (x[-1] - x[0] + 1) / 30))
+    for place, (value, step) in enumerate(zip(y, steps, strict=True)):
+        kept = weight**step
+        mean = kept * mean + (1 - kept) * value
+        share *= kept
         result[place] = mean / (1 - share)
     return result
 
@@ -58,7 +68,7 @@ def loss_curves(
     """Per step: the raw loss faint, its moving average above it. `x_end` keeps the axis still while the curve grows."""
     look = _Axes(x_title=x_title, y_title=y_title, log=log, x_end=x_end)
     raw = _lines(_table([(curve, curve.y) for curve in curves]), curves, look, opacity=0.3, width=1)
-    mean = _lines(_table([(curve, smoothed(curve.y)) for curve in curves]), curves, look, width=2)
+    mean = _lines(_table([(curve, smoothed(curve.x, curve.y)) for curve in curves]), curves, look, width=2)
     return _layered("loss", [raw, mean], height)
 
 
@@ -180,6 +190,7 @@ def _lines(
 
 
 def _layered(name: str, layers: list[alt.Chart], height: int) -> alt.LayerChart:
-    zoom = alt.selection_interval(name=f"{name}_zoom", bind="scales", encodings=["x"])
+    # The wheel alone scrolls the page; with Ctrl it zooms, as in maps on the web.
+    zoom = alt.selection_interval(name=f"{name}_zoom", bind="scales", encodings=["x"], zoom="wheel![event.ctrlKey]")
     layers[0] = layers[0].add_params(zoom).properties(name=f"{name}_view")
     return alt.layer(*layers).properties(height=height, padding=LAST_LABEL)

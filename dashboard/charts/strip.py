@@ -115,6 +115,7 @@ def _draw_row(figure: go.Figure, number: int, row: StripRow, blocks: Sequence[St
         "customdata": names,
         "text": [block.label for block in blocks],
         "hovertemplate": f"%{{text}}<br>{row.title}: %{{y:{row.digits}}}<extra>%{{fullData.name}}</extra>",
+        "hoverinfo": "y",  # without x: below the axis the place among all blocks would stand, which is nobody's number
     }
     bars = go.Bar(
         y=list(row.values),

@@ -20,7 +20,7 @@ BAND = "rgba(135, 147, 161, 0.13)"  # every second stage
 TRANSPARENT = "rgba(0, 0, 0, 0)"
 
 # Other series that are no networks (stages, classes), told apart by lightness as well.
-SERIES = ("#64748B", "#2F9E77", "#B0842A", "#8E5BB5", "#4BA3C3", "#A8524A", "#6B8E23", "#9A9A9A")
+SERIES = ("#64748B", "#2F9E77", "#B0842A", "#8E5BB5", "#4BA3C3", "#A8524A", "#6B8E23", "#9A9A9A", "#D17FA8", "#A89B1C")
 
 # Centred on 0 in a grey that is neither the white nor the dark page; blue and orange stay free for networks.
 DIVERGING = ((0.0, "#5B2185"), (0.2, "#8A55B0"), (0.4, "#C3A8D6"), (0.5, "#E6E6E8"), (0.6, "#A6D3AE"), (0.8, "#4C9F62"), (1.0, "#0F5F2E"))
@@ -77,8 +77,10 @@ def empty_figure(*, height: int) -> go.Figure:
     return settled(go.Figure(layout={"xaxis": hidden, "yaxis": hidden}), height=height)
 
 
-MORE_RESNET = (RESNET, "#1B4F8A", "#6FB1E0", "#0E7C86")
-MORE_PLAIN = (PLAIN, "#A3470F", "#F0A868", "#B5892B")
+MORE_RESNET = (RESNET, "#2A6FB5", "#4E9BD8", "#0E8A93")  # each at least 3:1 on white and on the dark page, as the first ones
+MORE_PLAIN = (PLAIN, "#B3541E", "#D0803A", "#B07A1E")
+# When all shades are taken they come again in another dash: dots for residual networks, dashes and dots for plain ones.
+AGAIN = {False: ((1, 3), (1, 6)), True: ((6, 3, 1, 3), (6, 3, 1, 3, 1, 3))}
 
 
 def network_styles(models: Sequence[str]) -> list[NetworkStyle]:
@@ -88,6 +90,8 @@ def network_styles(models: Sequence[str]) -> list[NetworkStyle]:
     for model in models:
         plain = model.startswith("plain")
         shades = MORE_PLAIN if plain else MORE_RESNET
-        styles.append(NetworkStyle(color=shades[counts[plain] % len(shades)], dash=network_style(model).dash))
+        again, shade = divmod(counts[plain], len(shades))
+        dash = network_style(model).dash if again == 0 else AGAIN[plain][(again - 1) % len(AGAIN[plain])]
+        styles.append(NetworkStyle(color=shades[shade], dash=dash))
         counts[plain] += 1
     return styles

@@ -76,6 +76,8 @@ def _show(checkpoint: Checkpoint, choice: ImageChoice) -> None:
 def _said(checkpoint: Checkpoint, choice: ImageChoice, picked: PickedImage) -> str:
     """The network's answer with its probability, and whether it is the label, where the network has a class of this name."""
     answer = probabilities(checkpoint, choice)
+    if not np.isfinite(answer).all():
+        return t("pick.image_no_answer")
     best = int(answer.argmax())
     name = checkpoint.spec.classes[best]
     mark = ""

@@ -3,10 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from dashboard.i18n import t
 from dashboard.state import ImageChoice, ShownImage
 from resnet_core.models import place_of
+
+if TYPE_CHECKING:
+    from resnet_core.runs import Checkpoint
 
 # As their authors write them.
 FAMILIES = {
@@ -51,9 +55,23 @@ def short_block(name: str) -> str:
     return ".".join(map(str, place_of(name)))
 
 
+def part_word(part: str) -> str:
+    """`stages.1` is "stage 2"."""
+    if part.startswith("stages."):
+        return t("part.stage", stage=place_of(f"{part}.0")[0])
+    return t(f"part.{part}") if part in ("stem", "head") else part
+
+
 def image_label(image: ShownImage) -> str:
     """`image 12`, `your drawing`, `your picture`."""
     return t("pick.image_name", index=image.index) if isinstance(image, ImageChoice) else t(f"pick.own_{image.kind}")
+
+
+def before_label(checkpoint: "Checkpoint") -> str:
+    """What `own_model(checkpoint, initial=True)` shows: the network before training, or one with random weights where that is not known."""
+    from resnet_core.runs import is_drawn  # here: a list of runs needs names, and no torch
+
+    return t("pick.first") if checkpoint.starts_drawn or not is_drawn(checkpoint, initial=True) else t("pick.random")
 
 
 def checkpoint_label(which: str) -> str:

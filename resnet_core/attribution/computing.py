@@ -6,7 +6,6 @@ images of its batch; they wait for each other, since Captum draws from the proce
 """
 
 import contextlib
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,13 +28,13 @@ from resnet_core.config import Config
 from resnet_core.data.spec import DataSpec, normalize
 from resnet_core.errors import UserError
 from resnet_core.models import name_of
+from resnet_core.randomness import drawing_from
 
 BUDGET = 512 * 2**20  # bytes of activations that may live at once
 MOST_ROWS = 64  # images in one pass: more are no faster on a CPU, whose cache they leave
 COPIES = 4  # of each activation: itself, its gradient, and what hooks keep
 Images = Tensor | NDArray[Any]
 Progress = Callable[[int, int], None]
-_drawing = threading.RLock()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -247,23 +246,10 @@ def _removed(handle: Any) -> Iterator[None]:
         handle.remove()
 
 
-@contextlib.contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Torch's and NumPy's own generators start from the seed and go on afterwards as if nothing had been; one thread at a time."""
-    with _drawing, torch.random.fork_rng():
-        before = np.random.get_state()
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        try:
-            yield
-        finally:
-            np.random.set_state(before)
-
-
 def _answer(network: Network, method: Method, question: Question, seed: int) -> Answer:
     if isinstance(question.settings, IntegratedGradientsSettings) and not question.settings.smooth:
         return _doubled(network, method, question)
-    with seeded(seed) if method.random or question.settings.smooth else contextlib.nullcontext():
+    with drawing_from(seed) if method.random or question.settings.smooth else contextlib.nullcontext():
         call = method.call(question)
         return _read(network, method, question, call, _ask(call, question))
 

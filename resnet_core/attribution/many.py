@@ -20,7 +20,7 @@ from resnet_core.attribution.quality import Quality, QualitySettings, assess
 from resnet_core.attribution.ranking import overlap, spearman
 from resnet_core.config import Config
 from resnet_core.data.spec import DataSpec
-from resnet_core.statistics import Interval, bootstrap_interval
+from resnet_core.statistics import FEWEST, Interval, bootstrap_interval
 
 CHUNK = 16  # images between two looks at whether to stop
 
@@ -51,7 +51,7 @@ FIGURES = tuple(item.name for item in fields(ImageRow) if item.name not in ("ind
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Cohort:
-    """A method over images: a row and a map for each (N, C, H, W), and the mean of every figure with its 95% interval (bootstrap)."""
+    """A method over images: a row and a map for each (N, C, H, W), and the mean of every figure with its `bootstrap_interval`."""
 
     method: str
     rows: tuple[ImageRow, ...]
@@ -89,7 +89,8 @@ VERDICTS: dict[str, str] = {
     "no_second_seed": "There is no second training of the first network, so nothing says how much two trainings differ anyway.",
     "no_maps": "A map is the same number everywhere in every image, so there is nothing to compare; choose another method.",
     "changes": "The two networks look at different places: their maps differ more than those of two trainings of the first.",
-    "same": "The maps of the two networks differ no more than those of two trainings of the first.",
+    "not_shown": "On these images the maps of the two networks do not differ more than those of two trainings of the first.",
+    "few": f"Too few images to tell a difference from chance; take at least {FEWEST}.",
     "unclear": "Order and strongest pixels disagree on whether the maps differ more than those of two trainings of the first.",
 }
 
@@ -192,8 +193,10 @@ def influence(a: Cohort, b: Cohort, second: Cohort | None = None, *, seed: int =
     more = [gap.low > 0 for gap in (rank_gap, top_gap)]
     if math.isnan(rank_gap.value) or math.isnan(top_gap.value):
         verdict = "no_maps"
+    elif math.isnan(rank_gap.low) or math.isnan(top_gap.low):
+        verdict = "few"
     else:
-        verdict = "changes" if all(more) else "unclear" if any(more) else "same"
+        verdict = "changes" if all(more) else "unclear" if any(more) else "not_shown"
     return Influence(
         networks=networks,
         seeds=Agreement(rank=bootstrap_interval(own_rank, seed=seed), top=bootstrap_interval(own_top, seed=seed)),

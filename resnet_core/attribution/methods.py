@@ -274,7 +274,7 @@ METHODS: dict[str, Method] = {
         Method(
             name="deconvolution", title="Deconvolution", settings=chosen.Smoothing, cost=_fixed(1, 1), call=_gradient("Deconvolution"),
             needs=("relus",),
-            meaning="The score sent backwards with a ReLU on the way back instead of the one on the way forth: patterns that could have raised it. Without max pooling it does not depend on the image at all.",
+            meaning="The score sent backwards with a ReLU on the way back instead of the one on the way forth: patterns that could have raised it. With BatchNorm and without max pooling it does not depend on the image at all.",
             slopes=True,
             source="Zeiler and Fergus 2014, arXiv:1311.2901",
         ),
@@ -344,6 +344,14 @@ def total_of(raw: Tensor, q: Question, method: Method) -> Tensor:
     """(B,) what a raw map adds up to; where a region's value stands at each of its pixels it counts once."""
     if not isinstance(q.settings, chosen.Regioned):
         return raw.flatten(1).sum(1)
-    regions = q.regions()[:, 0].flatten(1)
-    sizes = torch.stack([torch.bincount(row, minlength=count_of(regions)).gather(0, row) for row in regions])
-    return (raw[:, 0].flatten(1) / sizes).sum(1)
+    return per_pixel(raw, q.pixels, q.settings)[:, 0].flatten(1).sum(1)
+
+
+def per_pixel(raw: Tensor, pixels: Tensor, settings: Any) -> Tensor:
+    """A map (B, C, H, W) whose pixels may be added up: of a region's value, which stands at each of its pixels, each has its part."""
+    if not isinstance(settings, chosen.Regioned):
+        return raw
+    regions = cut(pixels, settings.regions, settings.region_count)  # (B, 1, H, W)
+    rows = regions.flatten(1)
+    sizes = torch.stack([torch.bincount(row, minlength=count_of(rows)).gather(0, row) for row in rows])
+    return raw / sizes.view_as(regions)

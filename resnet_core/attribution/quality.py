@@ -30,7 +30,7 @@ from resnet_core.attribution.computing import (
     settings_of,
     share,
 )
-from resnet_core.attribution.methods import Method, Passes, get_method
+from resnet_core.attribution.methods import Method, Passes, get_method, per_pixel
 from resnet_core.attribution.ranking import places
 from resnet_core.attribution.settings import BASELINES, Baselined
 from resnet_core.attribution.traits import Traits
@@ -161,7 +161,7 @@ class _About:
 
 def _quality(about: _About, attribution: Attribution) -> Quality:
     values = torch.from_numpy(attribution.map).to(about.inputs.device).unsqueeze(0)
-    infidelity, moved = _infidelity(about, values)
+    infidelity, moved = _infidelity(about, per_pixel(values, about.pixels, about.settings))
     generator = np.random.default_rng(about.seed)
     size = about.inputs.shape[-2:]
     own = _curves(about, places(attribution.map))

@@ -42,6 +42,7 @@ RULED = (nn.Conv2d, nn.Linear, _BatchNorm, nn.GroupNorm)  # layers that `initial
 SHIFT = 1_000_003  # between the seed of a request and that of the new weights, which must not be those the network started from
 
 VERDICTS: dict[str, str] = {
+    "not_finite": "The map is not finite, so there is nothing to compare: the network's answer is no number.",
     "empty": "The map is 0 everywhere, so there is nothing to compare.",
     "ignores_weights": "Hardly any of the map depends on the weights: it shows the image's edges, not the network's evidence.",
     "ignores_class": "The map stays when the head, which tells the classes apart, is random: it is no evidence for a class.",
@@ -180,6 +181,8 @@ def _mean(values: Sequence[float]) -> float:
 
 def _verdict(before: NDArray[np.float32], steps: Sequence[SanityStep]) -> str:
     first, last = steps[0], steps[-1]
+    if not np.isfinite(before).all():
+        return "not_finite"
     if not before.any():
         return "empty"
     if last.signed >= SAME:

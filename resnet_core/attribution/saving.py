@@ -30,7 +30,7 @@ def as_npz(attribution: Attribution, image: NDArray[np.uint8], about: Mapping[st
 
 def as_png(attribution: Attribution, about: Mapping[str, Any]) -> bytes:
     """The sum over channels, violet against and green for the class, grey at 0; the request stands in the text `Settings`."""
-    values = places(attribution.map)
+    values = np.nan_to_num(places(attribution.map), nan=0.0, posinf=0.0, neginf=0.0)  # what is no number speaks for nothing
     limit = np.abs(values).max() or 1.0
     ends = [place for place, _ in DIVERGING]
     stops = np.array([ImageColor.getrgb(colour)[:3] for _, colour in DIVERGING])

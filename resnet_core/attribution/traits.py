@@ -20,7 +20,7 @@ ACTIVATIONS = (
 # Non-linear layers with a rule of Captum's DeepLift that holds; the one for max pooling holds for constant baselines only.
 RULED = (nn.ReLU, nn.ELU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.Softplus)
 AFFINE = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d, nn.Flatten, nn.Identity, nn.Dropout, nn.ZeroPad2d)
-AFFINE_NAMES = {"Add", "ZeroPadding", "StochasticDepth", "Concatenate"}  # modules without parameters that are affine in eval mode
+AFFINE_NAMES = {"Add", "Scale", "ZeroPadding", "StochasticDepth", "Concatenate"}  # modules without parameters that are affine in eval mode
 AFFINE_FUNCTIONS = {
     "add", "sub", "cat", "stack", "flatten", "view", "view_as", "reshape", "pad", "mean", "sum", "adaptive_avg_pool2d", "avg_pool2d", "permute",
     "transpose", "chunk", "split", "unsqueeze", "squeeze", "contiguous", "dropout", "getitem", "get", "size", "dim", "clone", "detach", "expand",

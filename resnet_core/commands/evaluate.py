@@ -137,7 +137,11 @@ def _show_grid(
 
 def data_for(checkpoint: "Checkpoint", dataset: str | None) -> "DataConfig":
     """The checkpoint's own data and split, or another data set at the size that its network was trained on."""
+    from resnet_core.data import DATASETS
+
     own = checkpoint.config.data
+    if dataset is None and checkpoint.is_imported and own.dataset not in DATASETS and ":" not in own.dataset:
+        raise UserError("images_elsewhere", name=checkpoint.name, dataset=own.dataset)
     if dataset is None or dataset == own.dataset:
         return own
     return replace(own, dataset=dataset, image_size=checkpoint.spec.height)

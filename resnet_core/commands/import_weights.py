@@ -35,12 +35,27 @@ def import_weights(
     from resnet_core.config import RunConfig
     from resnet_core.runs import Store
     from resnet_core.runs.adopting import adopt_weights
+    from resnet_core.runs.files import is_file
     from resnet_core.runs.importing import AUTO, DATASET, NORMALISATIONS
     from resnet_core.runs.importing import import_weights as run_import
 
     choices = (AUTO, *NORMALISATIONS, DATASET)
     if normalisation not in choices:
         raise UserError("not_a_choice", field="normalisation", value=normalisation, choices=", ".join(choices))
+    given = {
+        "--as": model,
+        "--dataset": dataset,
+        "--option": option != AUTO,
+        "--normalisation": normalisation != AUTO,
+        "--fresh-stem": fresh_stem,
+        "--set": settings,
+    }
+    if is_file(file) and _is_ours(file):
+        if said := [name for name, value in given.items() if value]:
+            raise UserError("checkpoint_says_itself", path=file, given=", ".join(said))
+        if to is not None:
+            _copy(file, _target(to), as_json=as_json)
+            return
     config = RunConfig.from_flat({**({"model": model} if model else {}), "option": option, **parse_settings(settings)})
     size, average = config.data.image_size, not fresh_stem
     if to is None:
@@ -52,9 +67,32 @@ def import_weights(
         return
     if model is None:
         raise UserError("weights_need_a_network", path=file)
-    target = to if to.suffix == ".safetensors" else to.with_name(f"{to.name}.safetensors")
-    done = run_import(file, target, config.model, dataset=dataset, image_size=size, normalisation=normalisation, average=average)
+    done = run_import(file, _target(to), config.model, dataset=dataset, image_size=size, normalisation=normalisation, average=average)
     _report(done, {"checkpoint": str(done.path)}, f"written to {done.path}", as_json=as_json)
+
+
+def _is_ours(file: Path) -> bool:
+    from resnet_core.runs import read_checkpoint
+
+    try:
+        read_checkpoint(file)
+    except UserError as error:
+        return error.code not in ("checkpoint_foreign", "checkpoint_damaged")
+    return True
+
+
+def _target(to: Path) -> Path:
+    return to if to.suffix == ".safetensors" else to.with_name(f"{to.name}.safetensors")
+
+
+def _copy(file: Path, target: Path, *, as_json: bool) -> None:
+    """A checkpoint of ours has nothing to be fitted: what it says of itself stays with it."""
+    from resnet_core.runs import load_model, read_checkpoint
+    from resnet_core.runs.files import write_atomically
+
+    load_model(read_checkpoint(file))  # whole, and of the network that it says
+    write_atomically(target, file.read_bytes())
+    _report(None, {"checkpoint": str(target)}, f"written to {target}", as_json=as_json)
 
 
 def _report(done: "Imported | None", place: dict[str, str], last: str, *, as_json: bool) -> None:

@@ -7,6 +7,7 @@ import typer
 from resnet_core.commands.evaluate import CHECKPOINT
 from resnet_core.commands.looking import look_at
 from resnet_core.commands.output import JSON_OPTION, Progress, write_json, write_table
+from resnet_core.errors import UserError
 
 
 def lesion(
@@ -23,6 +24,8 @@ def lesion(
 ) -> None:
     """Accuracy with blocks replaced by their shortcuts, in eval mode and float32. Where a block changes the shape, its projection or
     zero-padding stays; a plain block becomes the identity or zero-padding."""
+    import numpy as np
+
     from resnet_core.inspection import each_block, lesion_accuracies
     from resnet_core.runs.shallower import Removal, save_shallower, shallower
 
@@ -37,9 +40,11 @@ def lesion(
         config, _ = shallower(found, named)  # raises before anything is measured
     groups = each_block(model) if each else ((), named)
     whole, *lesions = lesion_accuracies(
-        model, chosen, found.spec, groups, progress=lambda done, total: progress.show(f"{done:,} of {total:,} images")
+        model, chosen, found.spec, groups, probabilities=True, progress=lambda done, total: progress.show(f"{done:,} of {total:,} images")
     )
     progress.end()
+    if whole.probabilities is None or not np.isfinite(whole.probabilities).all():
+        raise UserError("answers_not_finite", name=found.name)
     written = {}
     if to is not None:
         removal = Removal(blocks=named, accuracy_before=whole.accuracy, accuracy_after=lesions[0].accuracy, images=len(chosen), split=split)

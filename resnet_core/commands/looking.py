@@ -29,7 +29,7 @@ def look_at(checkpoint: str, dataset: str | None, split: str, *, count: int, see
     """
     from resnet_core.data import load_split, normalize, some_images, spread
     from resnet_core.inspection import ENOUGH, settle_norms
-    from resnet_core.runs import find_checkpoint, initial_model, load_model, require_channels
+    from resnet_core.runs import find_checkpoint, initial_model, is_drawn, load_model, require_channels
 
     found = find_checkpoint(checkpoint)
     spec, images = load_split(data_for(found, dataset), split)
@@ -39,7 +39,7 @@ def look_at(checkpoint: str, dataset: str | None, split: str, *, count: int, see
     chosen = images.take(some_images(len(images), count, seed))
     inputs = normalize(chosen.images, found.spec)
     model = initial_model(found) if initial else load_model(found)
-    if initial or found.is_untrained:
+    if is_drawn(found, initial=initial):
         if len(inputs) > 1:
             settle_norms(model, inputs[spread(len(inputs), ENOUGH)])
         else:  # a single one may have no variance

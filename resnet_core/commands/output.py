@@ -49,7 +49,7 @@ def write_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None
 
 
 def _cell(value: object) -> str:
-    if value is None:
+    if value is None or value != value:  # NaN
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -40,7 +40,7 @@ def shatter(
 def _on_images(name: str, dataset: str | None, first: int, second: int, initial: bool) -> "LineGradients":
     from resnet_core.data import load_split, normalize, some_images
     from resnet_core.inspection import SETTLED_ON, line_gradients, settle_norms
-    from resnet_core.runs import find_checkpoint, initial_model, load_model, require_channels
+    from resnet_core.runs import find_checkpoint, initial_model, is_drawn, load_model, require_channels
 
     found = find_checkpoint(name)
     spec, images = load_split(data_for(found, dataset), "test")
@@ -51,7 +51,7 @@ def _on_images(name: str, dataset: str | None, first: int, second: int, initial:
     if first == second:
         raise UserError("same_image", value=first)
     model = initial_model(found) if initial else load_model(found)
-    if initial or found.is_untrained:
+    if is_drawn(found, initial=initial):
         settle_norms(model, normalize(images.take(some_images(len(images), SETTLED_ON, 0)).images, found.spec))
     start, end = (normalize(images.images[index : index + 1], found.spec) for index in (first, second))
     return line_gradients(model, start, end, int(images.labels[first]))

@@ -62,7 +62,10 @@ def train(
                 if not team.is_alone:
                     flat["processes"] = team.size
                 run = _begun(
-                    store, lambda: store.requeue(resume) if resume is not None else _create(store, wished(preset, recipe, flat), name)
+                    store,
+                    lambda: (
+                        store.requeue(resume, in_person=True) if resume is not None else _create(store, wished(preset, recipe, flat), name)
+                    ),
                 )
                 _say_run(store.run(run), resumed=resume is not None, as_json=as_json)
                 if team.is_alone:
@@ -133,14 +136,13 @@ def _create(store: "Store", config: "RunConfig", name: str | None) -> "Run":
 
     config, device = check(config)
     describe(config.model, opened(config))  # a network that cannot be built says so here
-    return store.create(config, device, name=name)
+    return store.create(config, device, name=name, in_person=True)
 
 
 def _wait_for_turn(store: "Store", run: "Run") -> None:
     """Until this run is the first one of its device and the device is free; Ctrl-C and SIGTERM give the place up."""
     from resnet_core.runs import dispatch
 
-    store.wait_in_person(run.run)
     told = False
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -14,6 +14,7 @@ from torch import nn
 from resnet_core.calibration import Reliability, reliability
 from resnet_core.data.spec import DataSpec, Split
 from resnet_core.errors import UserError
+from resnet_core.models import name_of
 from resnet_core.statistics import Interval, McNemar, mcnemar, wilson_interval
 from resnet_core.training.device import ComputePlan
 from resnet_core.training.evaluate import Evaluation, predict_batches, score
@@ -31,7 +32,7 @@ class Answers:
     """One network's probabilities (n, K) for n images with labels (n,), and what they cost in batches of `batch_size`.
 
     `seconds` is the whole; `fastest` is the seconds per image of the fastest batch, which says more about the network: the first one also
-    builds kernels, and whatever else the machine does only adds to a batch.
+    builds kernels, and whatever else the machine does only adds to a batch. `threads` are those of a CPU.
     """
 
     probabilities: NDArray[np.float32]
@@ -40,6 +41,7 @@ class Answers:
     seconds: float
     fastest: float
     batch_size: int
+    threads: int
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -102,6 +104,8 @@ def answer(
             progress(done, len(images))
     seconds = time.perf_counter() - start
     logits = torch.cat(parts)
+    if not bool(logits.isfinite().all()):
+        raise UserError("answers_not_finite", name=name_of(model))
     return Answers(
         probabilities=logits.softmax(1).numpy(),
         labels=split.labels.cpu().numpy(),
@@ -109,6 +113,7 @@ def answer(
         seconds=seconds,
         fastest=fastest,
         batch_size=batch_size,
+        threads=torch.get_num_threads(),
     )
 
 

@@ -9,7 +9,7 @@ from resnet_core.config import DataConfig
 from resnet_core.data import Split, load_split
 from resnet_core.errors import UserError
 from resnet_core.runs import Checkpoint, initial_model, require_channels
-from resnet_core.runs.run import IMPORTED_FROM
+from resnet_core.runs.checkpoint import first_checkpoint
 
 # What decides which image a step sees: the images, how they are split and ordered, how many make a step.
 ORDER = ("dataset", "valid_fraction", "split_seed", "train_limit", "batch_size", "seed")
@@ -28,7 +28,7 @@ class Difference:
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
     """`same_weights` compares the tensors that both networks have under one name before their first step: `shared` of them, `own` have
-    no partner. None where a training started from another checkpoint, whose weights are not known here. Of networks that were trained
+    no partner. None where a training started from another checkpoint, and its first weights are not here. Of networks that were trained
     `elsewhere` nothing is known."""
 
     same_weights: bool | None
@@ -45,7 +45,7 @@ class Conditions:
 
 def conditions(a: Checkpoint, b: Checkpoint) -> Conditions:
     """Of two trainings. That their networks differ is the question, not a difference."""
-    elsewhere = tuple(checkpoint.name for checkpoint in (a, b) if IMPORTED_FROM in checkpoint.metrics)
+    elsewhere = tuple(checkpoint.name for checkpoint in (a, b) if checkpoint.is_imported)
     if elsewhere:
         return Conditions(same_weights=None, shared=0, own=0, same_order=None, differences=(), elsewhere=elsewhere)
     settings = tuple(zip(a.config.flat().items(), b.config.flat().values(), strict=True))
@@ -67,7 +67,7 @@ def _same_weights(a: Checkpoint, b: Checkpoint) -> tuple[bool | None, int, int]:
     first, second = (dict(initial_model(checkpoint).named_parameters()) for checkpoint in (a, b))
     shared = first.keys() & second.keys()
     own = len(first) + len(second) - 2 * len(shared)
-    if a.config.train.start_from is not None or b.config.train.start_from is not None:
+    if not all(checkpoint.starts_drawn or first_checkpoint(checkpoint) for checkpoint in (a, b)):
         return None, len(shared), own
     same = bool(shared) and all(torch.equal(first[name], second[name]) for name in shared)
     return same, len(shared), own

@@ -114,6 +114,8 @@ def decisions(
 
     _run(model, places, split, spec, see, batch_size, progress)
     read = torch.stack([torch.cat(parts) for parts in logits.values()], dim=1).softmax(2)  # (N, blocks, K)
+    if not bool(read.isfinite().all()):
+        raise UserError("answers_not_finite", name=name_of(model))
     return _report(places, read.float().numpy(), split.labels.cpu().numpy(), probes)
 
 

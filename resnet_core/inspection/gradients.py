@@ -17,6 +17,7 @@ from resnet_core.errors import UserError
 from resnet_core.inspection.recording import untouched
 from resnet_core.inspection.updates import clip_factor, first_update
 from resnet_core.models import BlockPlace, block_places, part_of
+from resnet_core.randomness import drawing_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,8 @@ def measure_gradients(
 ) -> GradientReport:
     """Gradients for normalised images (N, C, H, W) and labels (N,), in one batch; the model is left as found.
 
-    `training` uses the batch's own BatchNorm statistics, as a training step does; otherwise the running ones. `train` says with which
+    `training` uses the batch's own BatchNorm statistics, as a training step does, and drops (always the same) what a network drops by
+    chance; otherwise the running statistics are used. `train` says with which
     optimizer and learning rate a step would be made of them.
     """
     if len(images) == 0:
@@ -78,7 +80,8 @@ def measure_gradients(
     device = next(model.parameters()).device
     forks = [_Fork(place) for place in block_places(model)]
     needing = [p for p in model.parameters() if not p.requires_grad]
-    with untouched(model, training=training), _requiring_gradients(needing), _open(forks), torch.enable_grad():
+    same_drops = drawing_from(0) if training else contextlib.nullcontext()
+    with same_drops, untouched(model, training=training), _requiring_gradients(needing), _open(forks), torch.enable_grad():
         source = images.detach().to(device, copy=True).requires_grad_()  # so that the first block's input has a gradient in any network
         try:
             logits = model(source)

@@ -5,6 +5,7 @@ both share. The 2^n ways to choose are the paths of n blocks; their gradients ad
 length of a path is the number of F on it.
 """
 
+import contextlib
 import copy
 import itertools
 import math
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from resnet_core.errors import UserError
 from resnet_core.inspection.recording import hooked, untouched
 from resnet_core.models import BlockPlace, block_places, name_of
+from resnet_core.randomness import drawing_from
 
 ENUMERATED = 10  # up to so many blocks, all paths are followed
 SHORT_PATHS_FROM = 15  # blocks; with fewer, half of all paths are so short that it hardly shows which lengths carry the gradient
@@ -92,7 +94,8 @@ def measure_paths(
         model, images = copy.deepcopy(model).double(), images.double()
     choices = _choices(len(places), samples, seed)
     ticker = _Ticker(progress, path_passes(len(places), samples=samples, seed=seed))
-    with untouched(model, training=training), torch.enable_grad():
+    same_drops = drawing_from(seed) if training else contextlib.nullcontext()
+    with same_drops, untouched(model, training=training), torch.enable_grad():
         graph = _Graph(model, images.detach().to(device, copy=True), labels.to(device), ticker)
         followed = _Followed(len(places))
         for choice, gradient in graph.follow(choices):
@@ -269,7 +272,9 @@ def _report(followed: _Followed, sums: list[Tensor], whole: Tensor, *, images: i
 
 
 def _factor(means: Sequence[float]) -> float:
-    """exp of the slope of log(mean) over length, least squares; 0 where fewer than two lengths have a gradient at all."""
+    """exp of the slope of log(mean) over length, least squares; 0 where fewer than two lengths have a gradient at all, nan where one is none."""
+    if not all(map(math.isfinite, means)):
+        return math.nan
     points = [(length, math.log(mean)) for length, mean in enumerate(means) if mean > 0]
     if len(points) < 2:
         return 0.0

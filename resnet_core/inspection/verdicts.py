@@ -90,16 +90,25 @@ FINDINGS = {
 
 
 def examine(
-    model: nn.Module, initial: nn.Module, split: Split, spec: DataSpec, *, trained: bool = True, lesions: Sequence[Lesion] | None = None
+    model: nn.Module,
+    initial: nn.Module,
+    split: Split,
+    spec: DataSpec,
+    *,
+    trained: bool = True,
+    drawn: bool = True,
+    lesions: Sequence[Lesion] | None = None,
 ) -> NetworkEvidence:
     """Everything that `judge` weighs, on the images of a split; `lesions` are those of `each_block` with probabilities, where they were
-    measured already. Both networks are left as found, but for the running norms of `initial`, which are set by these images."""
+    measured already. Both networks are left as found, but for the running norms of what is not `trained`, and of an `initial` that was
+    `drawn`: they are set by these images."""
     lesions = lesions or lesion_accuracies(model, split, spec, each_block(model), probabilities=True)
     whole, *alone = lesions
     inputs = normalize(split.images[spread(len(split), MEASURED)], spec)
     if not trained:
         settle_norms(model, inputs)
-    settle_norms(initial, inputs)
+    if drawn:
+        settle_norms(initial, inputs)
     now, before = _measured(model, inputs), _measured(initial, inputs)
     blocks = tuple(
         _evidence(place, now[place.name], before[place.name], whole.accuracy - lesion.accuracy)
@@ -133,9 +142,11 @@ def _of_the_network(network: NetworkEvidence) -> list[Finding]:
     if is_collapsed(network):
         said = {"accuracy": network.accuracy, "chance": network.chance, "one_answer": network.one_answer, "threshold": ONE_ANSWER}
         found.append(Finding(code="collapsed", block=None, evidence=said))
-    dear = sum(block.drop >= DEAR * (network.accuracy - network.chance) for block in network.blocks)
-    if all(block.shortcut_share is None for block in network.blocks) and not found and dear > len(network.blocks) / 2:
-        said = {"dear": dear, "blocks": len(network.blocks), "threshold": DEAR * (network.accuracy - network.chance)}
+    learned = network.accuracy - network.chance
+    dear = sum(block.drop >= DEAR * learned for block in network.blocks)
+    is_plain = all(block.shortcut_share is None for block in network.blocks)
+    if is_plain and learned > NEAR_CHANCE and not found and dear > len(network.blocks) / 2:  # who guesses has nothing to lose
+        said = {"dear": dear, "blocks": len(network.blocks), "threshold": DEAR * learned}
         found.append(Finding(code="plain", block=None, evidence=said))
     return found
 

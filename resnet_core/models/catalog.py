@@ -1,5 +1,6 @@
 """All networks by name, with what each of them can be asked for. Pages and commands read this table instead of guessing."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import math
@@ -16,6 +17,7 @@ from resnet_core.models.initialization import initialize
 from resnet_core.models.resnet import ResNet, ResNetPlan
 from resnet_core.models.timm_zoo import TIMM
 from resnet_core.models.zoo import TORCHVISION
+from resnet_core.randomness import drawing_from
 
 CIFAR_DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 IMAGENET_STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -181,9 +183,8 @@ def build_model(config: ModelConfig, spec: DataSpec, *, seed: int | None = 0, de
     """
     entry = get_entry(config.model)
     check_network(config, spec)
-    with torch.device(device if seed is None else "cpu"), torch.random.fork_rng(devices=[]):
-        if seed is not None:
-            torch.manual_seed(seed)
+    draws = torch.device(device).type != "meta" or seed is not None  # shapes alone need no random numbers, and wait for nobody
+    with torch.device(device if seed is None else "cpu"), drawing_from(seed, devices=[]) if draws else contextlib.nullcontext():
         model = entry.build(config, spec)
     if seed is not None and entry.he:
         initialize(model, seed, init=config.init, zero_init_residual=config.zero_init_residual)

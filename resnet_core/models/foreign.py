@@ -82,10 +82,15 @@ def unwrapped(found: Any) -> dict[str, Tensor] | None:
 
 
 def _lifted(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without the one attribute that all names begin with."""
-    while prefix := next((p for p in ATTRIBUTES if all(name.startswith(p) for name in weights)), None):
+    """Without the attribute that all names begin with, or all convolutions: beside a network there may be a loss with weights of its own."""
+    while prefix := next((p for p in ATTRIBUTES if _holds_the_network(p, weights)), None):
         weights = {name.removeprefix(prefix): tensor for name, tensor in weights.items()}
     return weights
+
+
+def _holds_the_network(prefix: str, weights: Mapping[str, Tensor]) -> bool:
+    convolutions = [name for name, tensor in weights.items() if tensor.ndim == 4]
+    return all(name.startswith(prefix) for name in convolutions or weights)
 
 
 def _bare(name: str) -> str:

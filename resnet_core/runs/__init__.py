@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from resnet_core.runs.checkpoint import (
         Checkpoint,
         initial_model,
+        is_drawn,
         load_model,
         load_weights,
         read_checkpoint,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ACTIVE", "Checkpoint", "ENDED", "EpochRow", "Notice", "Run", "STATUSES", "Steps", "Store", "checkpoints_of", "dispatch", "export_run",
-    "find_checkpoint", "import_run", "initial_model", "load_model", "load_weights", "model_card", "no_weights", "read_blocks", "read_checkpoint", "read_epochs", "read_notices", "read_steps",
+    "find_checkpoint", "import_run", "initial_model", "is_drawn", "load_model", "load_weights", "model_card", "no_weights", "read_blocks", "read_checkpoint", "read_epochs", "read_notices", "read_steps",
     "require_channels", "resume", "run_of", "runs_root", "save_checkpoint", "shipped_blocks", "shipped_gradient_norms", "shipped_names", "start",
 ]  # fmt: skip
 
@@ -48,6 +49,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "checkpoint": (
         "Checkpoint",
         "initial_model",
+        "is_drawn",
         "load_model",
         "load_weights",
         "read_checkpoint",

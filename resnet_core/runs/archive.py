@@ -6,7 +6,6 @@ running anything in it.
 """
 
 import json
-import math
 import re
 import secrets
 import shutil
@@ -18,32 +17,31 @@ from pathlib import Path
 from typing import IO, Any
 
 from resnet_core.config import RunConfig
-from resnet_core.errors import NOTES, UserError
+from resnet_core.errors import UserError
+from resnet_core.runs.admission import (
+    COLUMNS,
+    FORMAT,
+    METRICS,
+    ROW,
+    RUN_ID,
+    TABLES,
+    Refused,
+    checked_columns,
+    checked_config,
+    checked_rows,
+)
 from resnet_core.runs.checkpoint import SUFFIX, load_weights, read_checkpoint
 from resnet_core.runs.files import is_file
-from resnet_core.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
 from resnet_core.runs.opening import checkpoints_of
 from resnet_core.runs.resume_state import GENERATIONS, NEWEST, DamagedState, read_state
-from resnet_core.runs.run import ENDED, Run
+from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
 from resnet_core.writing import writing_to
 
-FORMAT = "residual-lens-run-1"
-ROW, METRICS = "run.json", "metrics.json"
 MEMBER = re.compile(r"run\.json|metrics\.json|resume\.pt|(first|last|best|epoch-[0-9]{1,6})\.safetensors")
-RUN_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 MEGABYTE = 1 << 20
 LIMITS = {ROW: MEGABYTE, METRICS: 512 * MEGABYTE}  # bytes, unpacked
 MEMBER_LIMIT, TOTAL_LIMIT, COUNT_LIMIT = 4096 * MEGABYTE, 16_384 * MEGABYTE, 1000
-COLUMNS = ("name", "note", "pair", "status", "created", "started", "ended", "epoch", "step", "images_per_second", "valid_accuracy", "best_valid_accuracy")  # fmt: skip
-TEXT = {"name": 200, "note": 20_000, "status": 20, "pair": 64}  # longest
-TABLES: dict[str, tuple[str, ...]] = {
-    "steps": STEP_COLUMNS,
-    "epochs": EPOCH_COLUMNS,
-    "blocks": ("step", "statistics"),
-    "notices": ("step", "code", "fill"),
-}
-JSON_COLUMNS: dict[str, type] = {"gradient_norms": dict, "statistics": list, "fill": dict}
 
 
 def export_run(store: Store, run: str, file: Path | IO[bytes]) -> None:
@@ -116,24 +114,20 @@ def import_run(store: Store, file: Path | IO[bytes]) -> Run:
                 _check_members(archive)
                 described = _json_member(archive, ROW)
                 metrics = _json_member(archive, METRICS)
-                config = _checked_config(described)
-                columns = _checked_columns(described)
-                rows = _checked_rows(metrics)
+                config = checked_config(described)
+                columns = checked_columns(described)
+                rows = checked_rows(metrics)
                 _unpack(archive, folder, config)
             return _adopt(store, described, config, columns, rows, folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-class _Refused(Exception):
-    """Why an archive is not let in."""
-
-
 @contextmanager
 def _refusals(name: str) -> Iterator[None]:
     try:
         yield
-    except _Refused as error:
+    except Refused as error:
         raise UserError("archive_refused", path=name, reason=str(error)) from error
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise UserError("archive_refused", path=name, reason="it is not a whole zip file") from error
@@ -144,111 +138,27 @@ def _check_members(archive: zipfile.ZipFile) -> None:
     names = [member.filename for member in members]
     strange = next((name for name in names if not MEMBER.fullmatch(name)), None)
     if strange is not None:
-        raise _Refused(f"it holds {strange[:80]!r}, which no exported run has")
+        raise Refused(f"it holds {strange[:80]!r}, which no exported run has")
     if len(set(names)) != len(names) or len(names) > COUNT_LIMIT:
-        raise _Refused("it holds a name twice, or too many of them")
+        raise Refused("it holds a name twice, or too many of them")
     for missing in {ROW, METRICS} - set(names):
-        raise _Refused(f"{missing} is missing")
+        raise Refused(f"{missing} is missing")
     if any(member.flag_bits & 1 for member in members):
-        raise _Refused("it is encrypted")
+        raise Refused("it is encrypted")
     for member in members:
         if member.file_size > LIMITS.get(member.filename, MEMBER_LIMIT):
-            raise _Refused(f"{member.filename} is too large")
+            raise Refused(f"{member.filename} is too large")
     if sum(member.file_size for member in members) > TOTAL_LIMIT:
-        raise _Refused("it is too large")
+        raise Refused("it is too large")
 
 
 def _json_member(archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
     try:
         value = json.loads(archive.read(name))
     except (ValueError, RecursionError) as error:
-        raise _Refused(f"{name} is not JSON") from error
+        raise Refused(f"{name} is not JSON") from error
     if not isinstance(value, dict):
-        raise _Refused(f"{name} does not hold an object")
-    return value
-
-
-def _checked_config(described: Mapping[str, Any]) -> RunConfig:
-    if described.get("format") != FORMAT:
-        raise _Refused(f"its format is {str(described.get('format'))[:40]!r}, not {FORMAT!r}")
-    try:
-        return RunConfig.from_dict(described["config"])
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise _Refused(f"its settings are not valid: {error}") from error
-
-
-def _checked_columns(described: Mapping[str, Any]) -> dict[str, Any]:
-    row = described.get("row")
-    if not isinstance(row, dict):
-        raise _Refused(f"{ROW} has no row")
-    columns: dict[str, Any] = {}
-    for column in COLUMNS:
-        value = row.get(column)
-        if column in TEXT:
-            if not isinstance(value, str) and not (column == "pair" and value is None):
-                raise _Refused(f"{column} is not text")
-            columns[column] = value[: TEXT[column]] if value is not None else None
-        else:
-            columns[column] = _number(column, value)
-    if columns["pair"] is not None and not RUN_ID.fullmatch(columns["pair"]):
-        columns["pair"] = None
-    if columns["status"] not in ENDED:  # it was still waiting or training elsewhere
-        columns["status"] = "interrupted"
-    columns |= {"epoch": int(columns["epoch"] or 0), "step": int(columns["step"] or 0), "created": columns["created"] or time.time()}
-    for column in ("facts", "result"):
-        if not isinstance(described.get(column), dict):
-            raise _Refused(f"{column} is not an object")
-        columns[column] = json.dumps(described[column])
-    return {**columns, **_checked_error(described.get("error"))}
-
-
-def _checked_error(error: Any) -> dict[str, Any]:
-    """A sentence that can really be said: a known code whose values fill it."""
-    if error is None:
-        return {}
-    try:
-        code, values = error
-        UserError(code, **values)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as problem:
-        raise _Refused("its error is not one of ours") from problem
-    return {"error_code": code, "error_values": json.dumps(values)}
-
-
-def _number(column: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or abs(value) > 2**53:
-        raise _Refused(f"{column} is not a number")
-    return value
-
-
-def _checked_rows(metrics: Mapping[str, Any]) -> dict[str, list[tuple[Any, ...]]]:
-    rows: dict[str, list[tuple[Any, ...]]] = {}
-    for table, columns in TABLES.items():
-        found = metrics.get(table)
-        if not isinstance(found, list) or not all(isinstance(row, list) and len(row) == len(columns) for row in found):
-            raise _Refused(f"{table} is not a list of rows of {len(columns)} values")
-        rows[table] = [tuple(_cell(table, column, value) for column, value in zip(columns, row, strict=True)) for row in found]
-    return rows
-
-
-def _cell(table: str, column: str, value: Any) -> Any:
-    if column in JSON_COLUMNS:
-        try:
-            known = isinstance(value, str) and isinstance(json.loads(value), JSON_COLUMNS[column])
-        except (ValueError, RecursionError):
-            known = False
-        if not known:
-            raise _Refused(f"{column} in {table} is not valid")
-        return value
-    if column == "code":
-        if value not in NOTES:
-            raise _Refused(f"{table} holds an unknown note")
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        if value is None and column == "valid_loss":
-            return None
-        raise _Refused(f"{column} in {table} is not a number")
+        raise Refused(f"{name} does not hold an object")
     return value
 
 
@@ -265,15 +175,15 @@ def _unpack(archive: zipfile.ZipFile, folder: Path, config: RunConfig) -> None:
             try:
                 read_state(target.read_bytes())
             except DamagedState as error:
-                raise _Refused(f"{name}: {error}") from error
+                raise Refused(f"{name}: {error}") from error
             continue
         try:
             checkpoint = read_checkpoint(target)
             load_weights(checkpoint)
         except UserError as error:
-            raise _Refused(f"{name} is damaged or no checkpoint of ours") from error
+            raise Refused(f"{name} is damaged or no checkpoint of ours") from error
         if checkpoint.config.model != config.model:
-            raise _Refused(f"{name} is of another network than the run")
+            raise Refused(f"{name} is of another network than the run")
 
 
 def _adopt(

@@ -22,9 +22,11 @@ from resnet_core.errors import UserError
 from resnet_core.models import build_model
 from resnet_core.runs.files import digest, is_file, write_atomically
 from resnet_core.runs.hashing import weights_sha256
+from resnet_core.runs.run import IMPORTED_FROM
 
 FORMAT = "residual-lens-1"
 SUFFIX = ".safetensors"
+FIRST = "first"  # the checkpoint of a run before its first step
 DESCRIBED = ("format", "config", "spec", "metrics", "weights_sha256", "layout_sha256")
 PICKLES = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))  # first bytes of what torch.save and pickle write
 
@@ -50,9 +52,24 @@ class Checkpoint:
         return self.config.model.model
 
     @property
-    def is_untrained(self) -> bool:
-        """Saved before the first step: its BatchNorms have seen no data yet."""
+    def is_imported(self) -> bool:
+        """Whether it was trained elsewhere: of that training nothing is known, its config has defaults."""
+        return IMPORTED_FROM in self.metrics
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it was saved before the first step."""
         return self.metrics.get("step") == 0
+
+    @property
+    def starts_drawn(self) -> bool:
+        """Whether its training began with weights drawn from its seed, and not with another network's."""
+        return self.config.train.start_from is None and not self.is_imported
+
+    @property
+    def is_untrained(self) -> bool:
+        """Drawn weights before the first step: its BatchNorms have seen no data yet."""
+        return self.is_first and self.starts_drawn
 
 
 def save_checkpoint(path: Path, weights: Mapping[str, Tensor], config: RunConfig, spec: DataSpec, metrics: Mapping[str, Any]) -> str:
@@ -143,9 +160,27 @@ def load_model(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> nn
     return model.to(device).eval()
 
 
+def first_checkpoint(checkpoint: Checkpoint) -> Checkpoint | None:
+    """The weights of other networks that its training began with; None where they were drawn from the seed, or are not known here."""
+    if checkpoint.starts_drawn or checkpoint.is_imported:
+        return None
+    try:
+        first = read_checkpoint(checkpoint.path.with_name(f"{FIRST}{SUFFIX}"))
+    except UserError:
+        return None
+    return first if first.config == checkpoint.config and first.spec == checkpoint.spec else None
+
+
 def initial_model(checkpoint: Checkpoint, device: torch.device | str = "cpu") -> nn.Module:
-    """The same network before its first step, drawn again from its seed, in eval mode."""
+    """The same network before its first step, in eval mode: as its training began, else (`is_drawn`) drawn from its seed."""
+    if (first := first_checkpoint(checkpoint)) is not None:
+        return load_model(first, device)
     return build_model(checkpoint.config.model, checkpoint.spec, seed=checkpoint.config.train.seed, device=device).eval()
+
+
+def is_drawn(checkpoint: Checkpoint, *, initial: bool) -> bool:
+    """Whether this network, or with `initial` its `initial_model`, has random weights and norms that have seen no images."""
+    return first_checkpoint(checkpoint) is None if initial else checkpoint.is_untrained
 
 
 def require_channels(checkpoint: Checkpoint, channels: int) -> None:

@@ -1,5 +1,6 @@
 """Weights of other projects as a checkpoint of ours: a file is read without running code in it, its tensors get our names."""
 
+import argparse
 import json
 import pickle
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_safetensors
@@ -17,13 +19,22 @@ from torch import Tensor
 
 from resnet_core.config import DataConfig, ModelConfig, RunConfig
 from resnet_core.data import DATASETS, DataSpec, load_spec
+from resnet_core.data.source import resized_spec
 from resnet_core.errors import UserError
 from resnet_core.models import build_model, get_entry, original_spec
+from resnet_core.models.entry import is_small
 from resnet_core.models.foreign import FittedWeights, first_and_last, fit_weights, shortcut_option, unwrapped
 from resnet_core.runs.checkpoint import save_checkpoint
 from resnet_core.runs.files import is_file
 from resnet_core.runs.run import IMPORTED_FROM
 
+# Plain values that training scripts save beside their weights; none of them runs anything.
+HARMLESS: list[Any] = [
+    argparse.Namespace,
+    np.dtype,
+    np.float64(0).__reduce__()[0],
+    *(type(np.dtype(kind)) for kind in ("f4", "f8", "i4", "i8", "bool")),
+]
 PICKLED = (b"PK\x03\x04", b"\x80")  # torch.save's zip files, and plain pickles of protocol 2 and later
 CODE = re.compile(r"(?:GLOBAL|Unsupported (?:global|class)) ([\w.]+)|function ([\w.]+)")
 REFUSED = re.compile(r"WeightsUnpickler error:\s*(\S.*)")
@@ -65,7 +76,11 @@ def import_weights(
     theirs = read_weights(path)
     if config.option == "auto" and "option" in get_entry(config.model).settings:
         config = replace(config, option=shortcut_option(theirs))
-    spec = load_spec(DataConfig(dataset=dataset, image_size=image_size)) if dataset else guessed_spec(config, theirs)
+    if dataset:
+        spec = load_spec(DataConfig(dataset=dataset, image_size=image_size))
+    else:
+        spec = resized_spec(guessed_spec(config, theirs), image_size)
+    config = replace(config, stem=_stem(config, theirs, spec))
     kind = normalisation if normalisation != AUTO else guessed_normalisation(theirs, spec)
     if kind != DATASET:
         mean, std = NORMALISATIONS[kind]
@@ -112,7 +127,8 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
 def _unpickled(path: Path) -> Any:
     try:
-        with warnings.catch_warnings(action="ignore"):  # about protocols that others pickled with
+        # Warnings tell of protocols that others pickled with.
+        with warnings.catch_warnings(action="ignore"), torch.serialization.safe_globals(HARMLESS):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if match := CODE.search(str(error)):
@@ -140,6 +156,15 @@ def _first_line(error: BaseException) -> str:
 
 
 # -- what the file was made for --------------------------------------------------------------------------------------------------------------
+
+
+def _stem(config: ModelConfig, theirs: Mapping[str, Tensor], spec: DataSpec) -> str:
+    """Where the size of the images would choose another stem than the file's, whose first convolution has a side of 3 or 7: the file's."""
+    if config.stem != "auto" or get_entry(config.model).family not in ("resnet", "plain"):
+        return config.stem
+    first, _ = first_and_last(build_model(config, original_spec(config.model), seed=None, device="meta"), theirs)
+    found = {3: "small", 7: "imagenet"}.get(first.shape[-1] if first is not None and first.ndim == 4 else 0, "auto")
+    return "auto" if found == ("small" if is_small(config, spec) else "imagenet") else found
 
 
 def guessed_spec(config: ModelConfig, theirs: Mapping[str, Tensor]) -> DataSpec:

@@ -66,13 +66,11 @@ def check(config: RunConfig) -> tuple[RunConfig, str]:
 
 def _check_processes(train: TrainConfig, device: str) -> None:
     """As many as there are GPUs, or cores; what torchrun started is there already, on other machines too."""
-    if asked_processes() > 1:
-        require_shares(train.batch_size, asked_processes())
-    elif train.processes > 1:
+    if asked_processes() == 1 and train.processes > 1:
         most = possible_processes(device)
         if train.processes > most:
             raise UserError("out_of_range", field="processes", value=train.processes, range=f"between 1 and {most}")
-        require_shares(train.batch_size, train.processes)
+    require_shares(train.batch_size, max(asked_processes(), train.processes))
 
 
 def possible_processes(device: str) -> int:

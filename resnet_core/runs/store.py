@@ -87,10 +87,19 @@ class Store:
     # -- changing what people may change ---------------------------------------------------------------------------------------------
 
     def create(
-        self, config: RunConfig, device: str, *, name: str | None = None, pair: str | None = None, run: str | None = None, **columns: Any
+        self,
+        config: RunConfig,
+        device: str,
+        *,
+        name: str | None = None,
+        pair: str | None = None,
+        run: str | None = None,
+        in_person: bool = False,
+        **columns: Any,
     ) -> Run:
-        """A new row at the end of the queue of its device ("cpu", "cuda", "mps"); `run` is an id from `fresh_id`. Other `columns`
-        (`status="finished"`) are for a run that need not be trained any more; mappings are stored as JSON."""
+        """A new row at the end of the queue of its device ("cpu", "cuda", "mps"); `run` is an id from `fresh_id`. Where this process waits
+        `in_person`, it will take the run's turn itself (`claim(device, run)`): nobody else starts it while this process lives. Other
+        `columns` (`status="finished"`) are for a run that need not be trained any more; mappings are stored as JSON."""
         run, now = run or self.fresh_id(config), time.time()
         values: dict[str, Any] = {
             "run": run,
@@ -100,7 +109,12 @@ class Store:
             "pair": pair,
             "device": device,
         }
-        values |= {"place": now, "created": now, **{key: json.dumps(v) if isinstance(v, dict) else v for key, v in columns.items()}}
+        values |= {
+            **_own_mark(in_person),
+            "place": now,
+            "created": now,
+            **{key: json.dumps(v) if isinstance(v, dict) else v for key, v in columns.items()},
+        }
         with self.connection(writing=True) as db:
             db.execute(f"INSERT INTO runs ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})", tuple(values.values()))
         return self.run(run)
@@ -125,11 +139,6 @@ class Store:
         with self.connection() as db:
             taken = db.execute("SELECT 1 FROM runs WHERE run = ?", (run,)).fetchone()
         return taken is None and not (self.root / run).exists()
-
-    def wait_in_person(self, run: str) -> None:
-        """This process will take the run's turn itself (`claim(device, run)`); nobody else starts it while this process lives."""
-        mark = this_process()
-        self.update(run, host=mark.host, pid=mark.pid, pid_start=mark.start)
 
     def rename(self, run: str, name: str) -> None:
         self.update(self.run(run).run, name=name.strip() or run)
@@ -165,7 +174,7 @@ class Store:
     def _require_deleted(self, run: str) -> None:
         with self.connection() as db:
             if db.execute("SELECT 1 FROM runs WHERE run = ? AND deleted IS NOT NULL", (run,)).fetchone() is None:
-                raise UserError("run_missing", value=run, hint=near_runs(run, [r.run for r in self.runs(deleted=True)]))
+                raise UserError("run_missing", value=run, hint=near_runs(run, [r.run for r in (*self.runs(), *self.runs(deleted=True))]))
 
     def move(self, run: str, places: int) -> None:
         """Earlier (negative) or later in the queue of its device."""
@@ -200,8 +209,8 @@ class Store:
                 return
         raise UserError("run_not_active", run=run, status=self.run(run).status, command=command)
 
-    def requeue(self, run: str) -> Run:
-        """Put a stopped, interrupted or failed run back into the queue, to go on where it was."""
+    def requeue(self, run: str, *, in_person: bool = False) -> Run:
+        """Put a stopped, interrupted or failed run back into the queue, to go on where it was; `in_person` as in `create`."""
         from resnet_core.runs.resume_state import has_resume_state  # imports torch: a list of runs needs none
 
         found = self.run(run)
@@ -209,11 +218,12 @@ class Store:
             raise UserError("run_not_resumable", run=run, status=found.status)
         if found.step and not has_resume_state(found.folder):
             raise UserError("resume_damaged", run=run, reason=f"{found.folder} holds none")
+        mark = _own_mark(in_person)
         with self.connection(writing=True) as db:
             changed = db.execute(
                 "UPDATE runs SET status = 'queued', place = ?, ended = NULL, error_code = NULL, error_values = NULL, "
-                "host = NULL, pid = NULL, pid_start = NULL WHERE run = ? AND status = ?",
-                (time.time(), run, found.status),
+                "host = ?, pid = ?, pid_start = ? WHERE run = ? AND status = ?",
+                (time.time(), mark["host"], mark["pid"], mark["pid_start"], run, found.status),
             ).rowcount
             if changed:
                 db.execute("DELETE FROM commands WHERE run = ?", (run,))
@@ -289,6 +299,12 @@ def near_runs(run: str, known: list[str]) -> str:
     if len(known) > NAMES_SHOWN and not get_close_matches(run, known):
         return "'python -m resnet_core runs list' shows them all"
     return nearest(run, known)
+
+
+def _own_mark(in_person: bool) -> dict[str, Any]:
+    """This process as the one that a row waits for, or nobody."""
+    mark = this_process() if in_person else None
+    return {"host": mark and mark.host, "pid": mark and mark.pid, "pid_start": mark and mark.start}
 
 
 def _stop_waiting(db: sqlite3.Connection, run: str, now: float) -> bool:

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+import textwrap
 import threading
 import time
 import traceback
@@ -25,7 +26,7 @@ from resnet_core.models.foreign import FittedWeights
 from resnet_core.runs.checkpoint import SUFFIX, load_weights, read_checkpoint, save_checkpoint
 from resnet_core.runs.metrics import RunWriter
 from resnet_core.runs.process import parent_process, step_back, this_process
-from resnet_core.runs.resume_state import load_resume_state, save_resume_state
+from resnet_core.runs.resume_state import ResumeState, load_resume_state, save_resume_state
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
 from resnet_core.runs.transfer import Transfer, start_weights
@@ -41,6 +42,7 @@ SAVE_SHARE = 0.02  # of the time may go into them, when they are large
 LOOK_SECONDS = 0.1  # between two looks for commands
 HEARTBEAT_SECONDS = 5.0  # between two signs of life while paused
 RESERVE, RESERVE_BYTES = "reserve", 512 * 1024  # a file in the run's folder whose room the last row gets on a full disk
+LONGEST_REASON = 300  # characters of a library's own words
 Listener = Callable[[Event], None]
 
 
@@ -64,6 +66,8 @@ def execute(store: Store, run: str, *, listen: Listener = lambda event: None, te
                 status, error = work.train(), None
             except Exception as problem:  # noqa: BLE001 - the worker's border: the log keeps the trace, the row keeps the sentence
                 status, error = "failed", work.said(problem)
+                if asked_to_stop.is_set() and found.config.train.compile and error[0] == "run_failed":
+                    status, error = "stopped", None  # the signal also ended a compiler that the step was waiting for
             _finish(writer, found.folder, status, error)
     finally:
         writer.close()
@@ -88,7 +92,7 @@ def follow(team: Team) -> bool:
             orders = team.tell()
             if orders is None:  # nothing came of it
                 return True
-            device = pick_device(orders.config.train.device)
+            device = _device(orders.config, goes_on=orders.state is not None)
             _step_back(device)
             splits = load_splits(orders.config.data, device=device)
             training = Training(orders.config, splits, device=device, resume=orders.state, start_weights=orders.start_weights, team=team)
@@ -112,6 +116,16 @@ def _step_back(device: torch.device) -> None:
         step_back(int(os.environ["RESNET_NICE"]))
 
 
+def _device(config: RunConfig, *, goes_on: bool) -> torch.device:
+    """The one that was asked for; a training that `goes_on` may have begun on a machine that has another."""
+    try:
+        return pick_device(config.train.device)
+    except UserError:
+        if not goes_on:
+            raise
+        return pick_device()
+
+
 def _said(problem: Exception, config: RunConfig, team: Team) -> tuple[str, dict[str, Any]]:
     """The code of the sentence that tells a person about it, with its values."""
     if team.is_broken_by(problem):
@@ -126,7 +140,7 @@ def _said(problem: Exception, config: RunConfig, team: Team) -> tuple[str, dict[
         size = config.train.batch_size
         return "out_of_memory", {"batch_size": size, "suggestion": max(size // 2, 1)}
     logging.getLogger(__name__).error("the training failed", exc_info=problem)
-    return "run_failed", {"reason": f"{type(problem).__name__}: {problem}"}
+    return "run_failed", {"reason": textwrap.shorten(f"{type(problem).__name__}: {_first_sentence(problem)}", LONGEST_REASON)}
 
 
 def _finish(writer: RunWriter, folder: Path, status: str, error: tuple[str, dict[str, Any]] | None) -> None:
@@ -193,10 +207,10 @@ class _Work:
     def train(self) -> str:
         self._make_folder()
         config = self.run.config
-        device = pick_device(config.train.device)
+        resumed = load_resume_state(self.folder, self.run.run)
+        device = _device(config, goes_on=resumed is not None)
         _step_back(device)
         splits = load_splits(config.data, device=device)
-        resumed = load_resume_state(self.folder, self.run.run)
         found = self._start_weights(splits) if resumed is None else None
         start = found.weights if found is not None else None
         self.team.tell(_Orders(config=config, state=resumed.state if resumed is not None else None, start_weights=start))
@@ -208,9 +222,17 @@ class _Work:
         if resumed is None:
             self._save_weights("first", {"epoch": 0, "step": 0})
             self._save_state()
-        elif resumed.damaged is not None:
-            self._tell(Noted(code="resume_older", values={"reason": resumed.damaged}))
+        else:
+            self._tell_of_resume(resumed, device)
         return self._follow(splits)
+
+    def _tell_of_resume(self, resumed: ResumeState, device: torch.device) -> None:
+        """What a person should know of how it goes on."""
+        if resumed.damaged is not None:
+            self._tell(Noted(code="resume_older", values={"reason": resumed.damaged}))
+        before, now = resumed.state["plan"]["precision"], self.training.plan.precision
+        if self.run.config.train.device not in ("auto", device.type) or before != now:
+            self._tell(Noted(code="resumed_elsewhere", values={"device": device.type, "precision": now}))
 
     def said(self, problem: Exception) -> tuple[str, dict[str, Any]]:
         """As `_said`; a GPU that was too small is asked for a batch that fits."""
@@ -265,7 +287,7 @@ class _Work:
         every = self.run.config.train.keep_every
         if every is not None and event.epoch % every == 0:
             self._save_weights(f"epoch-{event.epoch}", metrics)
-        self._save_state()
+        self._save_state_or_note("store_locked")
 
     def _keep_last_good(self) -> None:
         """A NaN in the first epoch: nothing was kept yet, so keep the weights from before it, or where they began if these are broken."""
@@ -296,10 +318,13 @@ class _Work:
         if time.monotonic() - self._saved >= max(SAVE_SECONDS, self._save_took / SAVE_SHARE):
             self._save_state_or_note()
 
-    def _save_state_or_note(self) -> None:
+    def _save_state_or_note(self, *passing: str) -> None:
+        """Of an error that is none of the `passing` ones, where these are named, the training ends."""
         try:
             self._save_state()
         except UserError as error:
+            if passing and error.code not in passing:
+                raise
             self._saved = time.monotonic()
             self._tell(Noted(code="state_not_saved", values={"reason": str(error.values.get("reason", error))}))
 

@@ -115,7 +115,7 @@ def candidates(device: torch.device, precision: str, memory_format: str) -> list
     if precision == "auto":
         precisions = ["float32", "bfloat16"]
         if device.type == "cuda":
-            precisions = ["bfloat16" if torch.cuda.is_bf16_supported() else "float16"]
+            precisions = ["bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"]
         elif device.type == "mps":
             precisions = ["float32"]
     if precision == "float16" and device.type == "cpu":
@@ -124,6 +124,11 @@ def candidates(device: torch.device, precision: str, memory_format: str) -> list
     if memory_format == "auto":
         formats = ["contiguous", "channels_last"] if device.type == "cpu" else ["channels_last"]
     return [(p, f) for p in precisions for f in formats]
+
+
+def runs_here(plan: ComputePlan, device: torch.device) -> bool:
+    """Whether this device can train so: a training that goes on may have begun on another one."""
+    return plan.precision != "float16" or device.type != "cpu"
 
 
 def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, precision: str, memory_format: str) -> ComputePlan:

@@ -25,6 +25,7 @@ class Evaluation:
     logits: NDArray[np.float32]  # (n, K)
 
 
+MOST_IMAGES, MOST_PIXELS = 500, 500 * 96 * 96  # of one batch: it has to fit where a smaller batch with gradients was trained
 FLOAT32 = ComputePlan(precision="float32", memory_format="contiguous", timings={})
 
 
@@ -33,12 +34,16 @@ def predict_batches(
     split: Split,
     spec: DataSpec,
     *,
-    batch_size: int = 500,
+    batch_size: int | None = None,
     device: torch.device | str = "cpu",
     plan: ComputePlan = FLOAT32,
 ) -> Iterator[tuple[int, torch.Tensor]]:
-    """(images done so far, logits (B, K) in float32) batch by batch, in eval mode; every module's own mode is given back after each batch."""
+    """(images done so far, logits (B, K) in float32) batch by batch, in eval mode; every module's own mode is given back after each batch.
+
+    Without a `batch_size`, as many images as make MOST_PIXELS, and no more than MOST_IMAGES.
+    """
     device = torch.device(device)
+    batch_size = batch_size or max(1, min(MOST_IMAGES, MOST_PIXELS // (spec.height * spec.width)))
     done = 0
     for pixels in split.in_order(batch_size):
         images = normalize(pixels.to(device), spec).to(memory_format=FORMATS[plan.memory_format])
@@ -53,7 +58,7 @@ def evaluate(
     split: Split,
     spec: DataSpec,
     *,
-    batch_size: int = 500,
+    batch_size: int | None = None,
     device: torch.device | str = "cpu",
     plan: ComputePlan = FLOAT32,
 ) -> Evaluation:

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from resnet_core.config import RunConfig, TrainConfig
-from resnet_core.data import Splits, augment, mixup, normalize
+from resnet_core.config import RunConfig
+from resnet_core.data import Splits, normalize
 from resnet_core.inspection.recording import untouched
+from resnet_core.training.batches import changed_batch
 from resnet_core.training.device import FORMATS, ComputePlan
 from resnet_core.training.evaluate import FLOAT32
 from resnet_core.training.freezing import hold_frozen_statistics
-from resnet_core.training.streams import CHANGES, MIXTURE, epoch_order, seeded, steps_per_epoch
+from resnet_core.training.streams import epoch_order, steps_per_epoch
 
 RANGES = {"sgd": (1e-5, 10.0), "adam": (1e-7, 1.0), "adamw": (1e-7, 1.0)}  # from too small to too large
 STEPS = 100
@@ -137,18 +138,10 @@ def training_batches(config: RunConfig, splits: Splits) -> Batches:
         epoch, position = divmod(step, per_epoch)
         indices = epoch_order(len(split), train.seed, epoch + 1)[position * train.batch_size : (position + 1) * train.batch_size]
         indices = indices.to(device)
-        images, labels = split.images[indices].to(device).float().div_(255), split.labels[indices]
-        images = augment(images, config.augment, seeded(train.seed, CHANGES, step, device=device), fill=spec.mean)
-        if config.augment.mixup == 0:
-            return normalize(images, spec), lambda logits: _loss(train, logits, labels)
-        images, labels, other, weight = mixup(images, labels, config.augment.mixup, seeded(train.seed, MIXTURE, step, device=device))
-        return normalize(images, spec), lambda logits: weight * _loss(train, logits, labels) + (1 - weight) * _loss(train, logits, other)
+        images, targets = changed_batch(config, spec, split.images[indices], split.labels[indices], step)
+        return normalize(images, spec), targets.loss
 
     return batch
-
-
-def _loss(train: TrainConfig, logits: Tensor, labels: Tensor) -> Tensor:
-    return nn.functional.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
 
 
 @contextmanager

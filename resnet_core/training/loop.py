@@ -12,19 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from resnet_core.config import RunConfig
-from resnet_core.data import Splits, augment, mixup, normalize, spread
+from resnet_core.data import Splits, normalize, spread
 from resnet_core.data.draws import Share
 from resnet_core.errors import UserError
 from resnet_core.inspection.gradients import kept_gradient_norms
 from resnet_core.inspection.residual import BlockStatistics, residual_statistics
 from resnet_core.models import block_places, build_model, part_of
 from resnet_core.training.averaging import average, averaged
-from resnet_core.training.device import FORMATS, ComputePlan, device_name, keep_freed_memory, pick_device, plan_compute
+from resnet_core.training.batches import Targets, changed_batch
+from resnet_core.training.device import FORMATS, ComputePlan, device_name, keep_freed_memory, pick_device, plan_compute, runs_here
 from resnet_core.training.evaluate import predict_batches, score
 from resnet_core.training.events import BlocksMeasured, EpochDone, Event, RunStarted, StepDone, Validating
 from resnet_core.training.freezing import freeze_all_but_head, hold_frozen_statistics, trainable_parameters, unfreeze
 from resnet_core.training.optimization import make_optimizer, make_schedule, phase_config, step_plateau, step_schedules
-from resnet_core.training.streams import CHANGES, DROPS, MIXTURE, epoch_order, seeded, steps_per_epoch
+from resnet_core.training.streams import DROPS, epoch_order, seeded, steps_per_epoch
 from resnet_core.training.team import ALONE, Team, distributed, require_shares, synchronized_norms
 
 PROBE_IMAGES = 64
@@ -69,7 +70,11 @@ class Training:
         self.model: nn.Module = build_model(config.model, splits.spec, seed=config.train.seed, device=device)
         if start_weights is not None:
             self.model.load_state_dict(start_weights)
-        self.plan = ComputePlan(**resume["plan"]) if resume else team.tell((plan or self._plan()) if team.leads else None)
+        begun = ComputePlan(**resume["plan"]) if resume else None
+        if begun is not None and runs_here(begun, device):
+            self.plan = begun
+        else:
+            self.plan = team.tell((plan or self._plan(anew=begun is not None)) if team.leads else None)
         if not team.is_alone and config.train.sync_batchnorm:
             self.model = synchronized_norms(self.model, device)
         self.model.to(memory_format=FORMATS[self.plan.memory_format])
@@ -78,6 +83,7 @@ class Training:
             self.ema = averaged(self.model, config.train.ema_decay)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.plan.precision == "float16")
         self.step, self.epochs_done, self.stale_epochs = 0, 0, 0
+        self._rate = config.train.learning_rate  # of the last update
         self.best_accuracy = -1.0
         self.finished = False
         self.sums = torch.zeros(3, dtype=torch.float64)  # loss x images, right ones, images of this epoch so far
@@ -123,9 +129,10 @@ class Training:
 
     def _require_same_images(self, state: Mapping[str, Any]) -> None:
         """An epoch's order is drawn for so many images: with others it would start at another place and see some twice."""
-        before = state.get("data", self._data)  # older states say nothing of them
+        before = {**self._data, **state.get("data", {})}  # older states say less of them
         if before != self._data:
-            raise UserError("data_changed", dataset=self.config.data.dataset, before=before["images"], now=self._data["images"])
+            code = "data_changed" if before["images"] != self._data["images"] else "data_other"
+            raise UserError(code, dataset=self.config.data.dataset, before=before["images"], now=self._data["images"])
 
     def _load(self, state: Mapping[str, Any]) -> None:
         for name in ("step", "epochs_done", "stale_epochs", "best_accuracy", "finished", "epoch_seconds"):
@@ -179,21 +186,14 @@ class Training:
     def _update(self, indices: Tensor, pixels: Tensor) -> "_Measured":
         """One optimizer update on the images at these places of the training split (B,); `pixels` are this process's own of them."""
         train = self.config.train
-        rate = float(self.optimizer.param_groups[0]["lr"])
-        batch, labels, other, weight = self._batch(indices, pixels)
+        rate = self._rate = float(self.optimizer.param_groups[0]["lr"])
+        batch, targets = self._batch(indices, pixels)
         self._seed_drops()
         assert self.network is not None
         with self.plan.autocast(self.device):
             logits = self.network(batch)
         logits = logits.float()
-        loss = nn.functional.cross_entropy(logits, labels, label_smoothing=train.label_smoothing)
-        if other is not None and weight is not None:
-            loss = weight * loss + (1 - weight) * nn.functional.cross_entropy(logits, other, label_smoothing=train.label_smoothing)
-        answers = logits.detach().argmax(1)
-        right = (answers == labels).sum()
-        if other is not None and weight is not None:  # each label for its share of the image (Zhang et al. 2018)
-            right = weight * right + (1 - weight) * (answers == other).sum()
-        loss, told = self._shared(loss, right, len(indices))
+        loss, told = self._shared(targets.loss(logits), targets.right(logits), len(indices))
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
@@ -214,20 +214,14 @@ class Training:
         """Which of the step's images this process prepares: with mixup all, since an image's partner may be any of them."""
         return indices if self.config.augment.mixup > 0 else indices[self._part(len(indices))[0]]
 
-    def _batch(self, indices: Tensor, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        """This process's images of the step, augmented and normalised (B, C, H, W), and their labels (B,).
-
-        With mixup also the second labels and the first ones' weight (else None).
-        """
-        changes, places = self.config.augment, self._part(len(indices))[0]
-        images, labels = pixels.float().div_(255), self.train_split.labels[self._own(indices)]
-        share = None if len(images) == len(indices) else Share(places=places, total=len(indices))
-        images = augment(images, changes, self._generator(CHANGES), fill=self.spec.mean, share=share)
-        other = weight = None
-        if changes.mixup > 0:
-            images, labels, other, weight = mixup(images, labels, changes.mixup, self._generator(MIXTURE))
-            images, labels, other = images[places], labels[places], other[places]
-        return normalize(images, self.spec).to(memory_format=FORMATS[self.plan.memory_format]), labels, other, weight
+    def _batch(self, indices: Tensor, pixels: Tensor) -> tuple[Tensor, Targets]:
+        """This process's images of the step, augmented and normalised (B, C, H, W), and what is asked of the answers."""
+        places = self._part(len(indices))[0]
+        share = None if len(pixels) == len(indices) else Share(places=places, total=len(indices))
+        images, targets = changed_batch(self.config, self.spec, pixels, self.train_split.labels[self._own(indices)], self.step, share)
+        if share is None:
+            images, targets = images[places], targets.at(places)
+        return normalize(images, self.spec).to(memory_format=FORMATS[self.plan.memory_format]), targets
 
     def _shared(self, loss: Tensor, right: Tensor, count: int) -> tuple[Tensor, Tensor]:
         """The loss to go back from, and (the mean loss, right ones) over all processes' images, (2,).
@@ -273,6 +267,7 @@ class Training:
     def _epoch_end(self) -> Iterator[Event]:
         """Validate, compare with the best, move the plateau schedule, decide whether this was the last epoch."""
         start = time.perf_counter()
+        self._require_finite_weights()
         valid_loss, valid_accuracy = yield from self._validation()
         statistics = self._measure_blocks()
         best = valid_accuracy > self.best_accuracy
@@ -384,13 +379,12 @@ class Training:
     def _judged(self) -> nn.Module:
         return self.ema.module if self.ema is not None else self.model
 
-    def _plan(self) -> ComputePlan:
-        size = self.config.train.batch_size
-        images, labels = normalize(self.train_split.images[:size], self.spec), self.train_split.labels[:size]
-        return plan_compute(self.model, images, labels, self.device, self.config.train.precision, self.config.train.memory_format)
-
-    def _generator(self, what: int) -> torch.Generator:
-        return seeded(self.config.train.seed, what, self.step, device=self.device)
+    def _plan(self, *, anew: bool = False) -> ComputePlan:
+        """What is fastest here; `anew` for a training that began elsewhere, in a precision that this device has not."""
+        train = self.config.train
+        images, labels = normalize(self.train_split.images[: train.batch_size], self.spec), self.train_split.labels[: train.batch_size]
+        precision, memory_format = (train.precision, train.memory_format) if not anew else ("auto", "auto")
+        return plan_compute(self.model, images, labels, self.device, precision, memory_format)
 
     def _gradient_norms(self) -> Tensor:
         """L2 norm of the gradient of every part, (parts,), on the device; 0 where a part is frozen."""
@@ -421,6 +415,11 @@ class Training:
     def _raise_unless_finite(self, loss: float, step: int, rate: float) -> None:
         if not math.isfinite(loss):
             raise UserError("loss_not_finite", value=loss, step=step, learning_rate=rate)
+
+    def _require_finite_weights(self) -> None:
+        """The loss of a step is that before its update: what the last update of an epoch broke, no loss has told yet."""
+        sizes = torch._foreach_norm([p.detach() for p in (*self.model.parameters(), *self._judged().parameters())])
+        self._raise_unless_finite(float(torch.stack(sizes).sum()), self.step, self._rate)
 
     def _started(self) -> RunStarted:
         return RunStarted(

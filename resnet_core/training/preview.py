@@ -3,9 +3,10 @@
 from torch import Tensor
 
 from resnet_core.config import RunConfig
-from resnet_core.data import DataSpec, Split, augment, mixup
+from resnet_core.data import DataSpec, Split
 from resnet_core.data.draws import Share
-from resnet_core.training.streams import CHANGES, MIXTURE, epoch_order, seeded
+from resnet_core.training.batches import changed_batch
+from resnet_core.training.streams import epoch_order
 
 SHOWN = 32
 MOST = 2048  # images of the step that are changed to find the partners that mixup draws
@@ -19,10 +20,6 @@ def first_images(config: RunConfig, split: Split) -> Split:
 
 def as_seen(config: RunConfig, first: Split, spec: DataSpec, *, count: int) -> Tensor:
     """The first SHOWN of them in [0, 1] (N, C, H, W), as the training on this device changes them; `count` images make a step."""
-    train, changes = config.train, config.augment
-    device = first.labels.device
     share = Share(places=slice(0, len(first)), total=count) if len(first) < count else None
-    images = augment(first.images[:].float() / 255, changes, seeded(train.seed, CHANGES, 0, device=device), fill=spec.mean, share=share)
-    if changes.mixup > 0:
-        images, *_ = mixup(images, first.labels, changes.mixup, seeded(train.seed, MIXTURE, 0, device=device))
+    images, _ = changed_batch(config, spec, first.images[:], first.labels, 0, share)
     return images[:SHOWN]

@@ -148,7 +148,8 @@ def distributed(model: nn.Module, device: torch.device) -> nn.Module:
 def require_shares(batch_size: int, size: int) -> None:
     """Two images each at least, since BatchNorm cannot use one."""
     if batch_size < 2 * size:
-        raise UserError("out_of_range", field="batch_size", value=batch_size, range=f"at least {2 * size} (2 for each of {size} processes)")
+        each = f" (2 for each of {size} processes)" if size > 1 else ""
+        raise UserError("out_of_range", field="batch_size", value=batch_size, range=f"at least {2 * size}{each}")
 
 
 # -- BatchNorm over the whole batch ------------------------------------------------------------------------------------------------
@@ -157,7 +158,10 @@ def require_shares(batch_size: int, size: int) -> None:
 def synchronized_norms(model: nn.Module, device: torch.device) -> nn.Module:
     """The same network, its BatchNorms normalising with the statistics of all processes' images."""
     if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-any-return]
+        convert = nn.SyncBatchNorm.convert_sync_batchnorm
+        if any(_is_followed(module) for module in model.modules()):
+            from timm.layers import convert_sync_batchnorm as convert  # type: ignore[attr-defined]  # torch's own would drop what follows
+        return convert(model)  # type: ignore[no-any-return,no-untyped-call]
     for module in model.modules():
         for name, child in module.named_children():
             if isinstance(child, nn.BatchNorm2d):
@@ -165,18 +169,32 @@ def synchronized_norms(model: nn.Module, device: torch.device) -> nn.Module:
     return model
 
 
+def _is_followed(module: nn.Module) -> bool:
+    """Whether it is one of timm's BatchNorms that drop and activate, too."""
+    return isinstance(module, nn.BatchNorm2d) and hasattr(module, "drop") and hasattr(module, "act")
+
+
 class SharedBatchNorm(nn.BatchNorm2d):
-    """BatchNorm over all processes' images where torch's SyncBatchNorm, which is for GPUs, does not run."""
+    """BatchNorm over all processes' images where torch's SyncBatchNorm, which is for GPUs, does not run; `after` is what follows in it."""
+
+    def __init__(self, num_features: int, *settings: Any) -> None:
+        super().__init__(num_features, *settings)
+        self.after: nn.Module = nn.Identity()
 
     @classmethod
     def of(cls, norm: nn.BatchNorm2d) -> "SharedBatchNorm":
         """With the same parameters and running statistics, not copies of them."""
         shared = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-        for name, tensor in (*norm.named_parameters(), *norm.named_buffers()):
+        for name, tensor in (*norm.named_parameters(recurse=False), *norm.named_buffers(recurse=False)):
             setattr(shared, name, tensor)
+        if _is_followed(norm):
+            shared.after = nn.Sequential(norm.drop, norm.act)  # type: ignore[arg-type]
         return shared.train(norm.training)
 
     def forward(self, x: Tensor) -> Tensor:  # (B, C, H, W)
+        return self.after(self._normalised(x))  # type: ignore[no-any-return]
+
+    def _normalised(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
         precise = x.float()

@@ -16,6 +16,17 @@ SENSELESS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {  # code: da
     "warmup_always": ("mnist", {"warmup_epochs": 3}, {"warmup_epochs": 2.9}),
     "patience_long": ("mnist", {"patience": 3}, {"patience": 2}),
     "step_long": ("mnist", {"schedule": "step", "step_epochs": 3}, {"schedule": "step", "step_epochs": 2}),
+    "unfreeze_unused": (
+        "mnist",
+        {"unfreeze_learning_rate": 0.01},
+        {"unfreeze_learning_rate": 0.01, "freeze_epochs": 1, "start_from": "pretrained"},
+    ),
+    "patience_frozen": (
+        "mnist",
+        {"freeze_epochs": 2, "patience": 2, "start_from": "pretrained"},
+        {"freeze_epochs": 1, "patience": 2, "start_from": "pretrained"},
+    ),
+    "warmup_of_onecycle": ("mnist", {"warmup_factor": 0.5}, {"warmup_factor": 0.5, "schedule": "cosine", "warmup_epochs": 1}),
 }
 
 

@@ -1,10 +1,12 @@
 """Intervals and McNemar's test against SciPy and against numbers worked out by hand."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from resnet_core.statistics import bootstrap_interval, mcnemar, wilson_interval
+from resnet_core.statistics import FEWEST, bootstrap_interval, mcnemar, wilson_interval
 
 
 @pytest.mark.parametrize(("right", "n"), [(0, 7), (7, 7), (1, 10), (9959, 10_000), (4980, 5000)])
@@ -41,3 +43,14 @@ def test_the_bootstrap_interval_is_that_of_the_normal_distribution_for_many_imag
     error = 1.96 * values.std() / np.sqrt(len(values))
     assert found.value == pytest.approx(values.mean())
     assert (found.low, found.high) == pytest.approx((values.mean() - error, values.mean() + error), abs=0.1 * error)
+
+
+def test_an_interval_holds_the_true_mean_as_often_as_it_says_or_is_none() -> None:
+    generator = np.random.default_rng(2)
+    samples = generator.normal(size=(400, FEWEST))
+    found = [bootstrap_interval(values, draws=400) for values in samples]
+    assert np.mean([one.low < 0 < one.high for one in found]) > 0.9
+    fewer = bootstrap_interval(samples[0][:-1])
+    assert fewer.value == pytest.approx(samples[0][:-1].mean())
+    assert math.isnan(fewer.low)
+    assert math.isnan(fewer.high)

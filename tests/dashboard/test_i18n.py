@@ -130,15 +130,24 @@ def texts_of(expression: ast.expr) -> Iterator[str]:
                 yield from texts_of(part)
 
 
+def _is_text(expression: ast.expr) -> bool:
+    """Whether it is written out in the code, rather than a library's words."""
+    return isinstance(expression, ast.JoinedStr | ast.Constant)
+
+
 def test_every_english_piece_of_the_core_has_its_phrase() -> None:
-    """`what=`, `kind=` and `range=` of each UserError in the core, and the ranges of all settings."""
+    """`what=`, `kind=`, `range=`, and `reason=` where it is ours, of each UserError in the core, why archives and states are not let in, and
+    the ranges of all settings."""
     said: set[str] = {rule.range for part in PARTS.values() for rule in part.settings().values() if rule.minimum is not None}
     for file in (ROOT / "resnet_core").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "UserError":
                 for word in node.keywords:
-                    if word.arg in ("what", "kind", "range"):
+                    if word.arg in ("what", "kind", "range") or (word.arg == "reason" and _is_text(word.value)):
                         said |= set(texts_of(word.value))
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Refused", "DamagedState") and _is_text(node.args[0]):
+                said |= set(texts_of(node.args[0]))
+    said -= {"1: 1"}  # a file and its own reason, taken apart
     lacking = {text for text in said if text not in PHRASES and not any(re.fullmatch(pattern, text) for pattern in PATTERNS)}
     assert not lacking
 

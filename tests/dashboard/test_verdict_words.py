@@ -35,7 +35,7 @@ def test_every_finding_is_said_with_all_its_numbers(code: str, language: str) ->
     whole = {"accuracy": 0.9, "chance": 0.1, "one_answer": 0.12, "images": 500, "trained": True, **of_network}
     finding = judge(NetworkEvidence(blocks=(dataclasses.replace(SOUND, **of_block),), **whole))[0]
     assert finding.code == code
-    said = sentences(language)[f"verdict.{code}_because"].format(**in_words(finding))
+    said = sentences(language)[f"verdict.{code}_because"].format(**in_words(finding), before="(before)")
     assert not re.search(r"e[+-]\d|\d{5}|nan|\d\.\d{4}", said), said
     for part in ("title", "next"):
         assert sentences(language)[f"verdict.{code}_{part}"]

@@ -268,27 +268,27 @@ def test_what_a_map_is_worth_is_the_core_s_answer(open_page: OpenPage) -> None:
     said = texts(app)
     assert sentences("en")[f"compare.quality_{quality.verdict}"] in said
     assert sentences("en")[f"compare.sanity_{check.verdict}"] in said
-    assert chart(app, "compare_sanity_strip")["data"]
+    assert chart(app, "compare_sanity_strip_0")["data"]
 
 
 @pytest.mark.usefixtures("pair")
 def test_over_many_images_with_a_second_seed(open_page: OpenPage, pair: Path, language: str) -> None:
     save(pair, "resnet8-seed", "resnet8", seed=1)
     app = open_page(PAGE, language=language, run="resnet8-tiny", other="plain8-tiny", panel="many")
-    app.number_input(key="compare_many_count").set_value(4)
+    app.number_input(key="compare_many_count").set_value(20)
     app.toggle(key="compare_many_judged").set_value(False).run()
     until_done(app, "compare_many")
     _, split = load_split(DataConfig(), "test")
     own = np.flatnonzero(split.labels.numpy() == 0)
-    indices = own[some_images(len(own), 4, 0).numpy()]
+    indices = own[some_images(len(own), 20, 0).numpy()]
     cohorts = []
     for name in ("resnet8-tiny", "plain8-tiny", "resnet8-seed"):
         checkpoint = find_checkpoint(name)
-        cohorts.append(over_images(load_model(checkpoint), split.images[indices], checkpoint.spec, "saliency", targets=[0] * 4))
+        cohorts.append(over_images(load_model(checkpoint), split.images[indices], checkpoint.spec, "saliency", targets=[0] * 20))
     assert not np.array_equal(cohorts[0].maps, cohorts[2].maps)
     answer_ = influence(*cohorts)
     words, said = sentences(language), texts(app)
-    assert words[f"compare.influence_{answer_.verdict}"] in said
+    assert words[f"compare.influence_{answer_.verdict}"].format(n=20, least=20) in said
     rank = words["compare.interval"].format(
         value=f"{answer_.networks.rank.value:.2g}", low=f"{answer_.networks.rank.low:.2g}", high=f"{answer_.networks.rank.high:.2g}"
     )

@@ -144,7 +144,7 @@ def test_a_missing_twin_is_drawn_from_the_seed_and_that_is_said(open_page: OpenP
     assert_healthy(app)
     words = sentences(language)
     assert words["gradients.origin_initial"] in texts(app)
-    name = words["gradients.member_initial"].format(network="Plain-8")
+    name = words["gradients.member_initial"].format(network="Plain-8", before=words["pick.first"])
     traces = chart(app, "gradient_norms_chart")["data"]
     twin = next(trace for trace in traces if trace["name"] == name)
     checkpoint = find_checkpoint("resnet8-alone")
@@ -217,7 +217,7 @@ def test_a_run_is_compared_with_its_twin_of_the_same_experiment(open_page: OpenP
     assert_healthy(app)
     assert words["gradients.origin_experiment"].format(name=f"{experiment[1]}@first") in texts(app)
     names = [trace["name"] for trace in chart(app, "gradient_norms_chart")["data"]]
-    assert words["blocks.initial"] not in names, "it is the network before training itself"
+    assert words["pick.first"] not in names, "it is the network before training itself"
 
 
 def test_the_norms_of_every_step_are_a_heatmap_per_network(open_page: OpenPage, experiment: tuple[str, str], language: str) -> None:
@@ -264,7 +264,7 @@ def test_shipped_networks_bring_the_gradients_of_their_training(open_page: OpenP
     assert words["gradients.history_read"] in texts(app)
     first, second = (json.loads(element.proto.spec) for element in app.get("vega_lite_chart"))  # with its twin
     assert first["encoding"]["color"]["scale"]["domain"] == second["encoding"]["color"]["scale"]["domain"]
-    assert first["encoding"]["y"]["scale"]["domain"] == ["head", words["part.stage"].format(stage=1), "stem"]
+    assert first["encoding"]["y"]["scale"]["domain"] == [words["part.head"], words["part.stage"].format(stage=1), words["part.stem"]]
     assert first["encoding"]["x"]["scale"]["domain"] == [0, 4]
     app.segmented_control(key="gradient_history_rows").set_value("layers").run()
     assert_healthy(app)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -308,3 +309,30 @@ def test_several_gpus_train_together_unless_told_otherwise(
     app.toggle(key="train_all_gpus").set_value(False).run()
     app.button(key="train_start").click().run()
     assert [{config.train.processes for config in configs} for configs in started] == [{4}, {1}]
+
+
+def test_a_recipe_warms_up_the_networks_that_it_says(open_page: OpenPage) -> None:
+    """He et al. 2015 start ResNet-110 with 400 slow steps; a page that dropped the network, or the warm-up, would train something else."""
+    preset = PRESETS["he2015-cifar"]
+    wanted = preset.config({"model": "resnet110"}, images=9000).train.warmup_epochs
+    assert wanted == pytest.approx(400 / math.ceil(9000 / 128))
+
+    def warmup() -> float:
+        return float(app.number_input(key="train_warmup_epochs").value)
+
+    app = open_page("train")
+    app.multiselect(key="train_models").set_value(["resnet110"]).run()
+    app.selectbox(key="train_preset").set_value(preset.name).run()
+    assert app.multiselect(key="train_models").value == ["resnet110"]
+    assert warmup() == pytest.approx(wanted)
+    app.multiselect(key="train_models").set_value(["resnet20"]).run()
+    assert warmup() == 0
+    app.multiselect(key="train_models").set_value(["resnet20", "plain110"]).run()
+    assert warmup() == pytest.approx(wanted)
+    app.number_input(key="train_warmup_epochs").set_value(2.0).run()
+    app.multiselect(key="train_models").set_value(["resnet56"]).run()
+    assert warmup() == 2.0, "a person's own"
+    app.button(key="train_preset_back").click().run()
+    assert app.multiselect(key="train_models").value == ["resnet56"]
+    assert warmup() == 0
+    assert_healthy(app)

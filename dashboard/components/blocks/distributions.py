@@ -4,6 +4,7 @@ import streamlit as st
 
 from dashboard.charts.distributions import Share, Values, histograms, share_bar
 from dashboard.charts.theme import PLOTLY_CONFIG
+from dashboard.components.blocks.maps import shortcut_name
 from dashboard.i18n import t
 from resnet_core.inspection import BlockMaps, position_shares
 
@@ -17,7 +18,7 @@ def distribution_view(maps: BlockMaps) -> None:
         st.subheader(t("blocks.histogram_title"), anchor=False)
         tensors = [Values(name="x", values=maps.input, color=INPUT), Values(name="F(x)", values=maps.residual, color=RESIDUAL)]
         if maps.shortcut is not None and maps.sum is not None:
-            tensors[0] = Values(name="s(x)" if maps.shortcut.shape != maps.input.shape else "x", values=maps.shortcut, color=INPUT)
+            tensors[0] = Values(name=shortcut_name(maps), values=maps.shortcut, color=INPUT)
             tensors.append(Values(name=f"{tensors[0].name} + F(x)", values=maps.sum, color=SUM))
         figure = histograms(tensors, x_title=t("blocks.activation"), y_title=t("blocks.positions"))
         st.plotly_chart(figure, config=PLOTLY_CONFIG, key="block_histograms", alt=t("blocks.histogram_title"))

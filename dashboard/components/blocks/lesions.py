@@ -125,11 +125,14 @@ def _swap(names: tuple[str, ...], partners: dict[str, tuple[str, ...]]) -> tuple
         return names
     if st.session_state.get("lesion_swap") not in (None, *partners):  # chosen on another network
         st.session_state["lesion_swap"] = None
-    first = st.selectbox(t("lesion.swap"), [None, *partners], format_func=_or_nothing, key="lesion_swap")
+    first = st.selectbox(t("lesion.swap"), [None, *partners], format_func=_or_nothing, key="lesion_swap", placeholder=_or_nothing(None))
     others = partners.get(first, ()) if first else ()
     if st.session_state.get("lesion_swap_with") not in (None, *others):
         st.session_state["lesion_swap_with"] = None
-    second = st.selectbox(t("lesion.swap_with"), [None, *others], format_func=_or_nothing, key="lesion_swap_with", disabled=not others)
+    second = st.selectbox(
+        t("lesion.swap_with"), [None, *others], format_func=_or_nothing, key="lesion_swap_with", disabled=not others,
+        placeholder=_or_nothing(None),
+    )  # fmt: skip
     return swapped(names, first, second) if first and second else names
 
 
@@ -172,9 +175,11 @@ def _answers(place: DeltaGenerator, networks: Sequence[Checkpoint], image: Shown
     models: dict[str, str] = {}
     for network in networks:
         label = network_label(network.model_name)
-        answers = {t("lesion.whole", network=label): lesioned_probabilities(network, image, ())}
+        answers = {t("lesion.whole", network=label): lesioned_probabilities(network, image, (), beside=networks[0])}
         if change:
-            answers[t("lesion.changed_network", network=label)] = lesioned_probabilities(network, image, change.off, change.order)
+            answers[t("lesion.changed_network", network=label)] = lesioned_probabilities(
+                network, image, change.off, change.order, beside=networks[0]
+            )
         shown |= {name: values.tolist() for name, values in answers.items()}
         models |= dict.fromkeys(answers, network.model_name)
     chart = probability_bars(

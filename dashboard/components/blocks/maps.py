@@ -125,7 +125,7 @@ def _panels(maps: BlockMaps, view: _View) -> list[MapPanel]:
         parts = [maps.input, maps.residual, None, maps.output]
         titles = ["x", "F(x)", "x + F(x)", t("blocks.output_plain")]
     else:
-        first = _shortcut_title(maps)
+        first = shortcut_name(maps)
         parts = [maps.shortcut, maps.residual, maps.sum, maps.output]
         titles = [first, "F(x)", f"{first} + F(x)", t("blocks.output") if _has_relu(maps) else t("blocks.output_no_relu")]
     return [_panel(title, part, view) for title, part in zip(titles, parts, strict=True)]
@@ -139,7 +139,7 @@ def _panel(title: str, channels: Array | None, view: _View) -> MapPanel:
     return MapPanel(title=title, values=view.of(channels), tile=tile)
 
 
-def _shortcut_title(maps: BlockMaps) -> str:
+def shortcut_name(maps: BlockMaps) -> str:
     """What is added is x itself, or s(x) where the shortcut changes its shape."""
     return "x" if _is_identity(maps) else "s(x)"
 
@@ -159,7 +159,7 @@ def _reading(maps: BlockMaps, view: _View) -> Reading:
     if maps.shortcut is None:
         return Reading(where=where)
     ending = t("blocks.then_relu_mean") if view.mode == MEAN else t("blocks.then_relu")
-    return Reading(where=where, first=_shortcut_title(maps), then=ending if _has_relu(maps) else None)
+    return Reading(where=where, first=shortcut_name(maps), then=ending if _has_relu(maps) else None)
 
 
 # -- in words ---------------------------------------------------------------------------------------------------------------------

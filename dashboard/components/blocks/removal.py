@@ -19,7 +19,6 @@ from resnet_core.runs import Checkpoint, Run
 from resnet_core.runs.shallower import Removal, adopt_shallower, can_be_removed
 
 MADE = "removed_run"  # (whose blocks went, the run that came of it)
-FOLDER = "image-folder"
 MOST_EPOCHS, RATE = 3, 0.1  # of a fine-tuning: epochs, and its learning rate as a share of the training's
 
 
@@ -95,9 +94,6 @@ def _fill_train_form(run: Run, dataset: str) -> None:
     """The Train page's form as this network was trained, from these weights on: a few epochs at a tenth of the learning rate."""
     settings = {name: value for name, value in fine_tuning(run).flat().items() if name not in ("dataset", "model", "start_from")}
     prefill_training(open_checkpoint(run.run), dataset=dataset, **settings)
-    kind, _, place = dataset.partition(":")
-    if kind == FOLDER:
-        st.session_state["train_dataset"], st.session_state["train_folder"] = kind, place
 
 
 def fine_tuning(run: Run) -> RunConfig:

@@ -15,7 +15,7 @@ from dashboard.components.block_picker import select_clicked_block
 from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import duration
 from dashboard.components.image_picker import SPLITS
-from dashboard.components.names import block_label, network_label
+from dashboard.components.names import before_label, block_label, network_label
 from dashboard.i18n import t
 from dashboard.loading import checkpoint_images, file_state, find_twin, has_shortcuts, own_model
 from dashboard.measuring import seconds_per_image, statistics_of
@@ -82,7 +82,7 @@ def strip_view(checkpoint: Checkpoint, dataset: str, block: str) -> None:
             trained=_statistics(checkpoint, dataset, sample),
             initial=_statistics(checkpoint, dataset, sample, initial=True),
             formula=_formula(file_state(checkpoint), checkpoint),
-            twin=_statistics(twin, dataset, sample) if twin is not None else (),
+            twin=_statistics(twin, dataset, sample, beside=checkpoint) if twin is not None else (),
         )
     with download:
         csv_button(lambda: _csv(measured), f"{checkpoint.name}-blocks.csv", help=t("blocks.download_strip"), key="block_strip_csv")
@@ -94,7 +94,7 @@ def strip_view(checkpoint: Checkpoint, dataset: str, block: str) -> None:
         [_row(name, measured) for name in shown],
         style=network_style(checkpoint.model_name),
         value_label=t("blocks.trained", network=network_label(checkpoint.model_name)),
-        reference_label=t("blocks.initial"),
+        reference_label=before_label(checkpoint),
         guide_label=t("blocks.guide"),
         formula_label=t("blocks.formula"),
         twin_label=network_label(twin.model_name) if twin is not None else "",
@@ -109,9 +109,9 @@ def strip_view(checkpoint: Checkpoint, dataset: str, block: str) -> None:
             key=CHART,
             on_select=lambda: select_clicked_block(CHART),
             selection_mode="points",
-            alt=t("blocks.strip_alt", network=network_label(checkpoint.model_name)),
+            alt=t("blocks.strip_alt", network=network_label(checkpoint.model_name), before=before_label(checkpoint)),
         )
-    st.caption(_sentence(shown, shortcuts, sample, twin))
+    st.caption(_sentence(checkpoint, shown, sample, twin))
 
 
 def _twin_toggle(checkpoint: Checkpoint) -> Checkpoint | None:
@@ -130,8 +130,10 @@ def _formula(state: tuple[str, float], _checkpoint: Checkpoint) -> tuple[float |
     return tuple(formula_stds(own_model(_checkpoint)).values())
 
 
-def _statistics(checkpoint: Checkpoint, dataset: str, sample: _Sample, *, initial: bool = False) -> tuple[BlockStatistics, ...]:
-    return statistics_of(checkpoint, dataset, sample.split, count=sample.count, seed=sample.seed, initial=initial)
+def _statistics(
+    checkpoint: Checkpoint, dataset: str, sample: _Sample, *, initial: bool = False, beside: Checkpoint | None = None
+) -> tuple[BlockStatistics, ...]:
+    return statistics_of(checkpoint, dataset, sample.split, count=sample.count, seed=sample.seed, initial=initial, beside=beside)
 
 
 def _measure_picker(shortcuts: bool) -> list[str]:
@@ -178,15 +180,16 @@ def _row(name: str, measured: _Measured) -> StripRow:
     )
 
 
-def _sentence(shown: Sequence[str], shortcuts: bool, sample: _Sample, twin: Checkpoint | None) -> str:
-    said = [] if shortcuts else [t("blocks.strip_plain")]
-    said.append(t("blocks.strip_read", count=sample.count, split=t(SPLITS[sample.split])))
+def _sentence(checkpoint: Checkpoint, shown: Sequence[str], sample: _Sample, twin: Checkpoint | None) -> str:
+    said = [] if has_shortcuts(checkpoint) else [t("blocks.strip_plain")]
+    said.append(t("blocks.strip_read", count=sample.count, split=t(SPLITS[sample.split]), before=before_label(checkpoint)))
     if "ratio" in shown:
         said.append(t("blocks.strip_ratio"))
     if "residual_std" in shown:
         said.append(t("blocks.strip_formula"))
     if twin is not None:
-        said.append(t("blocks.strip_twin", network=network_label(twin.model_name), name=twin.name))
+        shared = any(not MEASURES[name].needs_shortcut for name in shown)
+        said.append(t("blocks.strip_twin" if shared else "blocks.strip_twin_none", network=network_label(twin.model_name), name=twin.name))
     return " ".join(said)
 
 

@@ -8,19 +8,20 @@ import streamlit as st
 
 from dashboard.components.background_job import Progress, Work, background_job
 from dashboard.components.blocks.removal import removal_button, show_removed
-from dashboard.components.names import block_label, network_label
+from dashboard.components.formats import PERCENT
+from dashboard.components.names import before_label, block_label, network_label
 from dashboard.i18n import t
 from dashboard.loading import block_names, file_state, own_model
 from dashboard.measuring import LESION_IMAGES, lesion_count, seconds_per_image, some_test_images
 from dashboard.state import ShownImage, select
 from resnet_core.inspection import FINDINGS, Finding, NetworkEvidence, each_block, examine, judge, lesion_accuracies
-from resnet_core.runs import Checkpoint
+from resnet_core.runs import Checkpoint, is_drawn
 
 ICONS = {"fault": ":red[:material/error:]", "notice": ":orange[:material/info:]", "good": ":green[:material/check_circle:]"}
 SHARES = ("accuracy", "chance", "one_answer", "drop", "dead_share", "initial_dead_share", "inner_dead_share", "initial_inner_dead_share")
 COLUMNS = {
-    "ratio": "%.2f", "initial_ratio": "%.2f", "variation": "percent", "dead_share": "percent", "inner_dead_share": "percent",
-    "gamma": "%.3f", "shortcut_share": "%.2f", "drop": "percent",
+    "ratio": "%.2f", "initial_ratio": "%.2f", "variation": PERCENT, "dead_share": PERCENT, "inner_dead_share": PERCENT,
+    "gamma": "%.3f", "shortcut_share": "%.2f", "drop": PERCENT,
 }  # fmt: skip
 
 
@@ -34,23 +35,24 @@ def verdict_view(checkpoint: Checkpoint, image: ShownImage) -> None:
         key="verdict_start",
     )  # fmt: skip
     if found is None:
-        st.caption(t("verdict.what", count=count))
+        st.caption(t("verdict.what", count=count, before=before_label(checkpoint)))
         return
     findings = judge(found)
     st.markdown(_summary(checkpoint, findings))
     show_removed(checkpoint)
     for number, finding in enumerate(findings):
         _show(checkpoint, image.dataset, finding, number)
-    _evidence_table(found)
+    _evidence_table(checkpoint, found)
 
 
 def _examination(checkpoint: Checkpoint, dataset: str) -> Work:
     model, initial = own_model(checkpoint), own_model(checkpoint, initial=True)
-    images, trained = some_test_images(checkpoint, dataset, LESION_IMAGES), not checkpoint.is_untrained
+    images = some_test_images(checkpoint, dataset, LESION_IMAGES)
+    trained, drawn = not is_drawn(checkpoint, initial=False), is_drawn(checkpoint, initial=True)
 
     def work(progress: Progress) -> NetworkEvidence:
         lesions = lesion_accuracies(model, images, checkpoint.spec, each_block(model), probabilities=True, progress=progress)
-        return examine(model, initial, images, checkpoint.spec, trained=trained, lesions=lesions)
+        return examine(model, initial, images, checkpoint.spec, trained=trained, drawn=drawn, lesions=lesions)
 
     return work
 
@@ -73,7 +75,7 @@ def _show(checkpoint: Checkpoint, dataset: str, finding: Finding, number: int) -
                 st.rerun()
             if finding.block:
                 removal_button(checkpoint, dataset, (finding.block,), key=f"verdict_remove_{number}")
-        st.markdown(t(f"verdict.{finding.code}_because", **in_words(finding)))
+        st.markdown(t(f"verdict.{finding.code}_because", **in_words(finding), before=before_label(checkpoint)))
         st.caption(t("verdict.next", step=t(f"verdict.{finding.code}_next")))
 
 
@@ -90,10 +92,12 @@ def in_words(finding: Finding) -> dict[str, str]:
     return said
 
 
-def _evidence_table(network: NetworkEvidence) -> None:
+def _evidence_table(checkpoint: Checkpoint, network: NetworkEvidence) -> None:
     with st.expander(t("verdict.table"), icon=":material/table:"):
         rows = pd.DataFrame([asdict(block) for block in network.blocks])
         rows["name"] = [block_label(block.name) for block in network.blocks]
+        for name in (name for name, form in COLUMNS.items() if form == PERCENT):
+            rows[name] = 100 * rows[name].astype(float)  # None, where nothing was measured, becomes NaN and is drawn as nothing
         st.dataframe(
             rows[["name", *COLUMNS]],
             hide_index=True,
@@ -101,7 +105,9 @@ def _evidence_table(network: NetworkEvidence) -> None:
             column_config={
                 "name": st.column_config.TextColumn(t("pick.block")),
                 **{
-                    name: st.column_config.NumberColumn(t(f"verdict.column_{name}"), format=form, help=t(f"verdict.column_{name}_help"))
+                    name: st.column_config.NumberColumn(
+                        t(f"verdict.column_{name}", before=before_label(checkpoint)), format=form, help=t(f"verdict.column_{name}_help")
+                    )
                     for name, form in COLUMNS.items()
                 },
             },

@@ -1,5 +1,6 @@
 """One method over many images: mean maps, figures of A against B with intervals, and whether the shortcut changes what is looked at."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -20,7 +21,7 @@ from dashboard.components.compare.pair import Pair
 from dashboard.components.formats import number
 from dashboard.components.names import network_label
 from dashboard.i18n import t
-from dashboard.loading import images_beside, open_checkpoint, settled_model, store
+from dashboard.loading import file_state, images_beside, open_checkpoint, settled_model, store
 from dashboard.navigation import link_to
 from resnet_core.attribution import (
     METHODS,
@@ -39,7 +40,7 @@ from resnet_core.comparison import answer
 from resnet_core.data import some_images
 from resnet_core.errors import UserError
 from resnet_core.runs import Checkpoint, shipped_names
-from resnet_core.statistics import Interval
+from resnet_core.statistics import FEWEST, Interval
 
 COUNT, MOST, LEAST = 100, 1000, 2
 BUDGET = 256e6  # bytes of the maps of all three networks
@@ -84,7 +85,7 @@ def many_view(pair: Pair, answered: Answered, shown: Shown) -> None:
         wish.indices,
         wish.target,
         wish.judged,
-        None if wish.second is None else wish.second.name,
+        None if wish.second is None else file_state(wish.second),
         prepare=lambda: _work(pair, wish),
         label=t("compare.many_start", method=METHODS[wish.request.method].title, n=len(wish.indices)),
         seconds=_seconds(pair, answered, wish),
@@ -159,9 +160,9 @@ def _indices(pair: Pair, answered: Answered, group: int, count: int) -> NDArray[
 
 
 def second_seed(checkpoint: Checkpoint) -> Checkpoint | None:
-    """A training of the same network on the same data from another seed, the newest one; all other settings are the same."""
+    """A finished training of the same network on the same data from another seed, the newest one; all other settings are the same."""
     own = checkpoint.config.flat()
-    for name in (*shipped_names(), *(run.run for run in store().runs())):
+    for name in (*shipped_names(), *(run.run for run in store().runs() if run.status == "finished")):
         try:
             other = open_checkpoint(name)
         except UserError:  # it has no weights yet, or is damaged: Runs says so
@@ -248,7 +249,7 @@ def _influence(pair: Pair, wish: _Wish, found: _Cohorts) -> None:
         st.info(t("compare.other_size"), icon=":material/info:")
         return
     answer = influence(found.a, found.b, found.second)
-    st.markdown(f"**{t('compare.influence_title')}** {t(f'compare.influence_{answer.verdict}')}")
+    st.markdown(f"**{t('compare.influence_title')}** {t(f'compare.influence_{answer.verdict}', n=len(wish.indices), least=FEWEST)}")
     lines = [t("compare.influence_pair", **_alike(answer.networks))]
     if answer.seeds is not None and wish.second is not None:
         lines.append(t("compare.influence_seeds", name=wish.second.name, **_alike(answer.seeds)))
@@ -262,7 +263,9 @@ def _alike(found: Agreement) -> dict[str, str]:
 
 
 def written(found: Interval) -> str:
-    """`0.41 (0.38 to 0.44)`."""
+    """`0.41 (0.38 to 0.44)`; the mean alone where there are too few images for an interval."""
+    if math.isnan(found.low):
+        return number(found.value, 2)
     return t("compare.interval", value=number(found.value, 2), low=number(found.low, 2), high=number(found.high, 2))
 
 

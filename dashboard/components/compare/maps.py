@@ -62,10 +62,10 @@ def _traits(state: State, _checkpoint: Checkpoint) -> Traits:
 def sound_methods(pair: Pair) -> tuple[list[str], dict[str, list[UserError]]]:
     """Methods that both networks take, and of the others why not."""
     reasons: dict[str, list[UserError]] = {name: [] for name in METHODS}
-    for checkpoint in dict.fromkeys(pair.models):
-        found = pair.checkpoints[pair.models.index(checkpoint)]
-        for name, error in offered(traits(found), network_label(checkpoint)).items():
-            reasons[name] += [] if error is None else [error]
+    for checkpoint in pair.checkpoints:
+        for name, error in offered(traits(checkpoint), network_label(checkpoint.model_name)).items():
+            if error is not None and str(error) not in map(str, reasons[name]):
+                reasons[name].append(error)
     return [name for name in METHODS if not reasons[name]], {name: errors for name, errors in reasons.items() if errors}
 
 

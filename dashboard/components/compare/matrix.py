@@ -113,7 +113,9 @@ def _cell_by_name(classes: Sequence[str], against: str) -> None:
 
     with st.popover(t("compare.cell_by_name"), icon=":material/grid_view:"):
         for key, label in zip(keys, (t("compare.rows_axis"), t(f"compare.columns_axis_{against}")), strict=True):
-            st.selectbox(label, numbers, index=None, format_func=classes.__getitem__, key=key, on_change=changed)
+            st.selectbox(
+                label, numbers, index=None, format_func=classes.__getitem__, key=key, on_change=changed, placeholder=t("compare.any_class")
+            )
 
 
 def chosen_places(pair: Pair, answered: Answered, against: str) -> tuple[str, NDArray[np.int64]]:

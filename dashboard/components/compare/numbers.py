@@ -2,7 +2,6 @@
 
 import pandas as pd
 import streamlit as st
-import torch
 
 from dashboard.components.background_job import background_job
 from dashboard.components.compare.data import Answered, conditions_of, cost_of, whole_identity, whole_work
@@ -61,7 +60,7 @@ def _verdict(pair: Pair, answered: Answered) -> str:
         n=f"{n:,}",
         available=f"{answered.available:,}",
         batch=answered.answers.a.batch_size,
-        threads=torch.get_num_threads(),
+        threads=answered.answers.a.threads,
     )
     return f"{said} :small[{how}]"
 
@@ -89,8 +88,9 @@ def _conditions_mark(pair: Pair) -> str:
     found = conditions_of(pair)
     if found.elsewhere:
         return t("compare.elsewhere")
-    fair = found.same_weights and found.same_order and found.same_settings
-    return t("compare.fair") if fair else t("compare.not_fair", count=len(found.differences))
+    if found.same_order and found.same_settings and found.same_weights is not False:
+        return t("compare.fair" if found.same_weights else "compare.fair_unknown")
+    return t("compare.not_fair", count=len(found.differences))
 
 
 def _conditions_help(pair: Pair) -> str:

@@ -15,7 +15,7 @@ from dashboard.components.compare.data import Answered
 from dashboard.components.compare.maps import Request, image_link, image_of, in_one, references_of, seconds_of_passes, traits
 from dashboard.components.compare.pair import SIDES, Pair
 from dashboard.components.formats import number, percent
-from dashboard.components.names import network_label
+from dashboard.components.names import network_label, part_word
 from dashboard.i18n import t
 from dashboard.loading import own_model, settled_model
 from resnet_core.attribution import (
@@ -168,7 +168,7 @@ def _curves(pair: Pair, found: Sequence[Worth]) -> None:
 def _randomised(pair: Pair, found: Sequence[Worth]) -> None:
     """The maps as more and more of the network is random, and how much of them stays."""
     steps = found[0].sanity.steps
-    same = len(steps) == len(found[1].sanity.steps)
+    same = [step.part for step in steps] == [step.part for step in found[1].sanity.steps]
     strip, lines = st.columns([2, 1], gap="medium")
     with strip:
         rows = []
@@ -182,18 +182,20 @@ def _randomised(pair: Pair, found: Sequence[Worth]) -> None:
                     else f"{number(one.sanity.steps[place - 1].signed, 2)} / {number(one.sanity.steps[place - 1].absolute, 2)}"
                 )
                 cells.append(MapCell(values=values, limit=symmetric_limit([values]), note=note))
-            rows.append(MapRow(title=label, cells=cells[: len(steps) + 1]))
+            rows.append(MapRow(title=label, cells=cells))
         spec = pair.spec
-        figure = attribution_grid(
-            rows,
-            [t("compare.whole_network"), *(_part(step.part) for step in steps)],
-            image=image_link(pair),
-            size=(spec.height, spec.width),
-            opacity=1.0,
-            scale_words=(t("compare.scale_low"), "0", t("compare.scale_high")),
-            place_words=t("compare.place", row="%{y:.0f}", column="%{x:.0f}"),
-        )
-        st.plotly_chart(figure, config=PLOTLY_CONFIG, key="compare_sanity_strip", alt=t("compare.sanity_alt"))
+        # Networks of other parts have a strip each: a column stands for one part.
+        for place, group in enumerate([rows] if same else [[row] for row in rows]):
+            figure = attribution_grid(
+                group,
+                [t("compare.whole_network"), *(part_word(step.part) for step in found[place].sanity.steps)],
+                image=image_link(pair),
+                size=(spec.height, spec.width),
+                opacity=1.0,
+                scale_words=(t("compare.scale_low"), "0", t("compare.scale_high")),
+                place_words=t("compare.place", row="%{y:.0f}", column="%{x:.0f}"),
+            )
+            st.plotly_chart(figure, config=PLOTLY_CONFIG, key=f"compare_sanity_strip_{place}", alt=t("compare.sanity_alt"))
     with lines:
         if same:
             shown = []
@@ -209,17 +211,10 @@ def _randomised(pair: Pair, found: Sequence[Worth]) -> None:
                     )
             chart = likeness_lines(
                 shown,
-                [t("compare.none_random"), *(_part(step.part) for step in steps)],
+                [t("compare.none_random"), *(part_word(step.part) for step in steps)],
                 x_title=t("compare.random_axis"),
                 y_title=t("compare.likeness_axis"),
                 height=260,
             )
             st.altair_chart(chart, key="compare_sanity_lines", width="stretch", alt=t("compare.sanity_lines_alt"))
     st.caption(t("compare.sanity_read"))
-
-
-def _part(name: str) -> str:
-    """`stages.1` is stage 2; head, stem and other networks' own parts keep their names."""
-    if name in ("head", "stem"):
-        return t(f"compare.part_{name}")
-    return t("compare.stage", number=int(name.split(".")[1]) + 1) if name.startswith("stages.") else name

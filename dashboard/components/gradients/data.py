@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from dashboard.components.names import network_label
+from dashboard.components.names import before_label, network_label
 from dashboard.i18n import t
 from dashboard.loading import file_state, images_for, labelled_images, open_checkpoint, settled_model, store
 from dashboard.memory import tidied
@@ -46,7 +46,7 @@ class Member:
     @property
     def label(self) -> str:
         name = network_label(self.model_name)
-        return t("gradients.member_initial", network=name) if self.is_initial else name
+        return t("gradients.member_initial", network=name, before=before_label(self.checkpoint)) if self.is_initial else name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,4 +124,5 @@ def _gradients(state: tuple[str, float], model_name: str, initial: bool, batch: 
     chosen = images.take(some_images(len(images), batch.count, batch.seed))
     inputs = normalize(chosen.images, checkpoint.spec)
     model = settled_model(checkpoint, inputs, initial=initial)
-    return measure_gradients(model, inputs, chosen.labels, training=batch.training, train=checkpoint.config.train)
+    train = None if checkpoint.is_imported else checkpoint.config.train  # how it was trained elsewhere is not known
+    return measure_gradients(model, inputs, chosen.labels, training=batch.training, train=train)

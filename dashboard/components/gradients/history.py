@@ -10,11 +10,10 @@ from dashboard.bootstrap import guarded
 from dashboard.charts.gradient_history import AXIS, binned_norms, common_limits, norm_heatmap, recorded_norms
 from dashboard.components.csv_button import csv_button
 from dashboard.components.gradients.recordings import LAYERS, Recording, recording_of, trained_together
-from dashboard.components.names import distinct, network_label, short_block
+from dashboard.components.names import distinct, network_label, part_word, short_block
 from dashboard.components.runs.words import status_badge
 from dashboard.i18n import t
 from dashboard.loading import store
-from resnet_core.models import place_of
 from resnet_core.runs import Checkpoint, run_of, shipped_names
 
 TICK = 1.0  # seconds
@@ -136,11 +135,6 @@ def _layers(recording: Recording) -> _Heatmap:
 def _layer_word(block: str, layer: str) -> str:
     """`2.1 conv1`; what is not inside F keeps its path."""
     return f"{short_block(block)} {layer.removeprefix('residual.')}"
-
-
-def part_word(part: str) -> str:
-    """`stages.1` is "stage 2"; the stem and the head keep their names."""
-    return t("part.stage", stage=place_of(f"{part}.0")[0]) if part.startswith("stages.") else part
 
 
 def _csv(members: Sequence[Recording], by_layer: bool) -> bytes:

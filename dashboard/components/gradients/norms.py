@@ -13,7 +13,7 @@ from dashboard.components.csv_button import csv_button
 from dashboard.components.gradients.data import Batch, Measurement, Member, before_training, measure, twin_of
 from dashboard.components.gradients.words import show_verdict
 from dashboard.components.image_picker import SPLITS
-from dashboard.components.names import block_label
+from dashboard.components.names import before_label, block_label
 from dashboard.i18n import t
 from resnet_core.inspection import GradientReport, LayerGradient
 from resnet_core.runs import Checkpoint
@@ -29,7 +29,7 @@ def gradient_view(checkpoint: Checkpoint, batch: Batch, block: str | None) -> li
     members = [Member(checkpoint=checkpoint), *([twin] if twin else [])]
     with st.spinner(t("gradients.measuring", count=batch.count)):
         measured = [measure(member, batch) for member in members]
-        initial = None if checkpoint.is_untrained else measure(before_training(checkpoint), batch)
+        initial = None if checkpoint.is_first else measure(before_training(checkpoint), batch)
     chosen = measured[0].report
     picture, words = st.columns([2.6, 1], gap="medium")
     with picture:
@@ -68,10 +68,13 @@ def strip_blocks(report: GradientReport) -> list[StripBlock]:
 
 def _controls(checkpoint: Checkpoint, measured: Sequence[Measurement]) -> str:
     """What is shown of the layers' weights: their gradient, that relative to them, or what one step would change."""
+    options = [option for option in WEIGHTS if option != "update" or not checkpoint.is_imported]
+    if st.session_state.get("gradient_weights") not in (None, *options):  # chosen on another network
+        del st.session_state["gradient_weights"]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
         shown = st.segmented_control(
             t("gradients.weights"),
-            list(WEIGHTS),
+            options,
             format_func=lambda option: t(WEIGHTS[option]),
             default="absolute",
             required=True,
@@ -101,7 +104,7 @@ def _rows(measured: Sequence[Measurement], initial: Measurement | None, weights:
 def _block_line(one: Measurement, *, reference: bool = False) -> NormLine:
     blocks = one.report.blocks
     return NormLine(
-        name=t("blocks.initial") if reference else one.member.label,
+        name=before_label(one.member.checkpoint) if reference else one.member.label,
         style=network_style(one.member.model_name),
         x=list(range(len(blocks))),
         y=[block.input_grad_norm for block in blocks],
@@ -113,7 +116,7 @@ def _block_line(one: Measurement, *, reference: bool = False) -> NormLine:
 def _layer_line(one: Measurement, weights: str, *, reference: bool = False) -> NormLine:
     names = [layer.name for layer in one.report.layers]
     return NormLine(
-        name=t("blocks.initial") if reference else one.member.label,
+        name=before_label(one.member.checkpoint) if reference else one.member.label,
         style=network_style(one.member.model_name),
         x=layer_places(names, [block.name for block in one.report.blocks]),
         y=[weight_size(layer, weights) for layer in one.report.layers],

@@ -13,7 +13,7 @@ from dashboard.charts.theme import PLOTLY_CONFIG, network_style
 from dashboard.components.background_job import Progress, Work, background_job, finished_job
 from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import duration
-from dashboard.components.names import network_label
+from dashboard.components.names import before_label, network_label
 from dashboard.i18n import error_text, t
 from dashboard.loading import block_names, file_state, has_blocks, has_shortcuts, images_for, labelled_images, settled_model
 from dashboard.measuring import seconds_per_image
@@ -79,14 +79,14 @@ def paths_view(checkpoint: Checkpoint) -> None:
 
 def _study_picker(checkpoint: Checkpoint) -> _Study:
     own = len(block_names(checkpoint))
-    networks = [OWN, *([] if checkpoint.is_untrained else [INITIAL])]
+    networks = [OWN, *([] if checkpoint.is_first else [INITIAL])]
     if own < SHORT_PATHS_FROM and max(checkpoint.spec.height, checkpoint.spec.width) <= SMALL:
         networks.append(DEEP)
     if st.session_state.get("paths_network") not in networks:
         st.session_state["paths_network"] = networks[0]
     labels = {
         OWN: network_label(checkpoint.model_name),
-        INITIAL: t("paths.initial"),
+        INITIAL: before_label(checkpoint),
         DEEP: t("paths.deep", network=network_label(DEEP_MODEL)),
     }
     which = st.segmented_control(t("paths.network"), networks, format_func=labels.__getitem__, required=True, key="paths_network")
@@ -156,7 +156,7 @@ def _batch(checkpoint: Checkpoint, study: _Study) -> tuple[torch.Tensor, torch.T
 def _network(checkpoint: Checkpoint, which: str, inputs: torch.Tensor) -> nn.Module:
     """The checkpoint, the same network before its first step, or a deep one with the same settings and seed that never learned."""
     if which == DEEP:
-        config = dataclasses.replace(checkpoint.config.model, model=DEEP_MODEL)
+        config = dataclasses.replace(checkpoint.config.model, model=DEEP_MODEL, removed_blocks=())
         return settle_norms(build_model(config, checkpoint.spec, seed=checkpoint.config.train.seed), inputs)
     return settled_model(checkpoint, inputs, initial=which == INITIAL)
 

@@ -181,7 +181,7 @@ def _members(checkpoint: Checkpoint) -> list[Member]:
 
 
 def _is_untrained(member: Member) -> bool:
-    return member.is_initial or member.checkpoint.is_untrained
+    return member.is_initial or member.checkpoint.is_first
 
 
 def _member_line(member: Member, line: LineGradients) -> CorrelationLine:

@@ -13,7 +13,7 @@ from dashboard.components.block_picker import select_clicked_block
 from dashboard.components.csv_button import csv_button
 from dashboard.components.gradients.data import Batch, Measurement, before_training, gradients_of
 from dashboard.components.gradients.norms import strip_blocks
-from dashboard.components.names import block_label, network_label
+from dashboard.components.names import before_label, block_label, network_label
 from dashboard.i18n import t
 from resnet_core.inspection import BlockGradient, GradientReport
 
@@ -36,7 +36,7 @@ def gradient_split(measured: Sequence[Measurement], batch: Batch, block: str) ->
     if residual is None:
         return
     checkpoint = residual.member.checkpoint
-    initial = None if checkpoint.is_untrained else gradients_of(before_training(checkpoint), batch)
+    initial = None if checkpoint.is_first else gradients_of(before_training(checkpoint), batch)
     left, right = st.columns(2, gap="medium")
     with left:
         _bars(residual, block)
@@ -99,7 +99,7 @@ def _shares(one: Measurement, initial: GradientReport | None, block: str) -> Non
         rows,
         style=network_style(member.model_name),
         value_label=member.label,
-        reference_label=t("blocks.initial"),
+        reference_label=before_label(member.checkpoint),
         guide_label="",
         x_title=t("blocks.block_axis"),
         selected=block,

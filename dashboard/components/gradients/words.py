@@ -23,7 +23,8 @@ def show_verdict(one: Measurement) -> None:
     """The network's name, where its weights come from, the verdict and what it rests on."""
     member, report = one.member, one.report
     trend = gradient_trend([block.input_grad_norm for block in report.blocks])
-    weights = [layer.weight_grad_norm for layer in report.layers if layer.part.startswith("stages.")]
+    # Along the way through the blocks: a projection on a shortcut is no later than the branch beside it.
+    weights = [layer.weight_grad_norm for layer in report.layers if layer.part.startswith("stages.") and ".shortcut." not in layer.name]
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             st.markdown(f"**{member.label}**", width="content", help=threshold_text())

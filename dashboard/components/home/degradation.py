@@ -90,7 +90,7 @@ def _papers() -> pd.DataFrame:
             {
                 t("home.degradation_source"): source,
                 t("home.degradation_kind"): family_label(family),
-                **{str(depth): numbers.get(depth) for depth in sorted(HE_2015)},
+                **{str(depth): f"{numbers[depth]:.2f}" if depth in numbers else "–" for depth in sorted(HE_2015)},
             }
             for (source, family), numbers in sources.items()
         ]

@@ -18,7 +18,7 @@ from resnet_core.inspection import BlockMaps
 from resnet_core.runs import Checkpoint, shipped_names
 
 FIRST = "resnet20-mnist"
-ACROSS = 0.1  # a cosine within this of 0 counts as at right angles
+ACROSS, ALONG = 0.2, 0.7  # cosines: within the one of 0 is nearly at right angles (12 degrees off), beyond the other the same way (45)
 HEIGHT = 200
 FIRST_LABEL = 3
 
@@ -35,7 +35,7 @@ def live_block() -> None:
     _controls(checkpoint, choice, name)
     with place:
         network = network_label(checkpoint.model_name)
-        st.markdown(f"**{t('home.live_title', network=network, block=block_label(name))}**")
+        st.markdown(f"**{t('home.live_title', network=network, block=block_label(name), channels=len(maps.residual))}**")
         mean_maps(maps, key="home_maps", height=HEIGHT, file=f"{checkpoint.name}-{choice.index}-{name}.png")
         st.markdown(_sentence(checkpoint, network, choice, maps))
     link_to("residual-blocks", label=t("home.open"))
@@ -103,5 +103,6 @@ def _sentence(checkpoint: Checkpoint, network: str, choice: ImageChoice, maps: B
         return t("home.live_plain", **said)
     residual, shortcut = float(np.linalg.norm(maps.residual)), float(np.linalg.norm(maps.shortcut))
     cosine = float((maps.residual * maps.shortcut).sum()) / max(residual * shortcut, 1e-12)
-    way = "across" if abs(cosine) < ACROSS else "with" if cosine > 0 else "against"
+    side = "with" if cosine > 0 else "against"
+    way = "across" if abs(cosine) < ACROSS else side if abs(cosine) >= ALONG else f"partly_{side}"
     return t("home.live_read", **said, ratio=f"{residual / max(shortcut, 1e-12):.2f}", direction=t(f"home.{way}", cosine=f"{cosine:.2f}"))

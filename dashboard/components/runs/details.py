@@ -17,14 +17,19 @@ from dashboard.bootstrap import told
 from dashboard.components.formats import device_words, duration, literal, percent
 from dashboard.components.runs.table import forget
 from dashboard.components.runs.words import display_names, show_error
+from dashboard.components.training.prefill import prefill_again
+from dashboard.components.training.words import setting_word
 from dashboard.i18n import t
 from dashboard.loading import store
 from dashboard.state import select
+from resnet_core.config import RunConfig
+from resnet_core.presets import differences
+from resnet_core.recipes import recipe_text
 from resnet_core.runs import Run, checkpoints_of, export_run, read_epochs, resume
 from resnet_core.runs.exports import missing_packages
 from resnet_core.runs.queue import PROJECT
 
-INSIDE = "runs_go_inside"
+INSIDE, AGAIN = "runs_go_inside", "runs_train_again"
 
 
 def show_details(runs: Sequence[Run]) -> None:
@@ -34,6 +39,8 @@ def show_details(runs: Sequence[Run]) -> None:
         _difference(runs)
     if st.session_state.pop(INSIDE, False):
         st.switch_page("pages/residual-blocks.py")
+    if st.session_state.pop(AGAIN, False):
+        st.switch_page("pages/train.py")
 
 
 def _one(run: Run) -> None:
@@ -48,7 +55,7 @@ def _one(run: Run) -> None:
                 resume(store(), run.run)
                 st.rerun()
             st.button(
-                t("runs.delete"),
+                t("runs.delete", name=literal(run.name)),
                 icon=":material/delete:",
                 key="runs_delete",
                 disabled=run.is_active,
@@ -56,10 +63,41 @@ def _one(run: Run) -> None:
                 on_click=forget,
                 args=(run,),
             )
+        _settings(run)
     with words:
         changed = {"on_change": _write_down, "args": (run.run,)}
         st.text_input(t("runs.name"), value=run.name, key=f"runs_name_{run.run}", max_chars=80, **changed)
         st.text_area(t("runs.note"), value=run.note, key=f"runs_note_{run.run}", height=80, **changed)
+
+
+def _settings(run: Run) -> None:
+    """How it was trained: what differs from the defaults, as a recipe, and the way to train so again."""
+    if run.is_imported:
+        return
+    with st.expander(t("runs.settings"), icon=":material/tune:"):
+        changed = differences(run.config, RunConfig())
+        rows = [
+            {
+                t("runs.setting"): t(f"setting.{one.setting}.label"),
+                t("runs.setting_value"): setting_word(one.chosen, one.setting),
+                t("runs.setting_default"): setting_word(one.recipe, one.setting),
+            }
+            for one in changed
+        ]
+        if rows:
+            st.table(pd.DataFrame(rows).set_index(t("runs.setting")))
+        st.caption(t("runs.settings_read" if rows else "runs.settings_default"))
+        with st.container(horizontal=True):
+            st.button(t("runs.again"), icon=":material/replay:", key="runs_again", on_click=_again, args=(run,))
+            st.download_button(
+                t("recipe.save"), recipe_text(run.config), f"{run.run}.toml", "application/toml", icon=":material/download:", key="runs_recipe",
+                help=t("recipe.save_help"), on_click="ignore",
+            )  # fmt: skip
+
+
+def _again(run: Run) -> None:
+    prefill_again(run.config)
+    st.session_state[AGAIN] = True
 
 
 def _write_down(run: str) -> None:

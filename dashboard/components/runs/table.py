@@ -128,15 +128,26 @@ def forget(run: Run) -> None:
 
 
 def offer_undo() -> None:
-    """Of every run deleted here: bring it back, or remove its files for good. The latest is first."""
-    for deleted in reversed(st.session_state.get(UNDO, ())):
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.caption(t("runs.deleted", run=deleted), width="content")
-            for what, icon, act in (("undo", "undo", store().restore), ("purge", "delete_forever", store().purge)):
-                st.button(t(f"runs.{what}"), icon=f":material/{icon}:", key=f"runs_{what}_{deleted}", on_click=_settle, args=(deleted, act))
+    """Of every deleted run: bring it back, or remove its files for good. Those deleted in this window come first, the latest on top; others,
+    whose files take room until somebody removes them, behind a button."""
+    hidden = [run.run for run in store().runs(deleted=True)]
+    here = [run for run in reversed(st.session_state.get(UNDO, ())) if run in hidden]
+    for run in here:
+        _deleted_run(run)
+    if others := [run for run in hidden if run not in here]:
+        with st.popover(t("runs.deleted_before", count=len(others)), icon=":material/delete:", type="tertiary"):
+            for run in others:
+                _deleted_run(run)
 
 
-def _settle(deleted: str, act: Callable[[str], None]) -> None:
+def _deleted_run(run: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(t("runs.deleted", run=run), width="content")
+        for what, icon, act in (("undo", "undo", store().restore), ("purge", "delete_forever", store().purge)):
+            st.button(t(f"runs.{what}"), icon=f":material/{icon}:", key=f"runs_{what}_{run}", on_click=_settle, args=(run, act))
+
+
+def _settle(run: str, act: Callable[[str], None]) -> None:
     with suppress(UserError):  # gone by now: removed in another window or on the command line
-        act(deleted)
-    st.session_state[UNDO].remove(deleted)
+        act(run)
+    st.session_state[UNDO] = [other for other in st.session_state.get(UNDO, ()) if other != run]

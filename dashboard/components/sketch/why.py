@@ -89,7 +89,7 @@ def _asked(given: Given, networks: Mapping[str, str]) -> Asked | None:
         st.session_state.pop("sketch_why_class")
     target = st.selectbox(
         t("sketch.why_class"), options, key="sketch_why_class", width=220,
-        format_func=lambda k: t("sketch.why_answer") if k is None else opinion.classes[k],
+        format_func=lambda k: t("sketch.why_answer") if k is None else opinion.classes[k], placeholder=t("sketch.why_answer"),
     )  # fmt: skip
     return Asked(checkpoint=checkpoint, label=networks[name], opinion=opinion, target=answer if target is None else target)
 

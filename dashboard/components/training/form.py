@@ -12,7 +12,8 @@ from dashboard.components.downloads import offer_download
 from dashboard.components.formats import device_words, duration
 from dashboard.components.training.finder import rate_finder
 from dashboard.components.training.pictures import augmented_pictures
-from dashboard.components.training.recipe import recipe_changes, recipe_choice
+from dashboard.components.training.prefill import FOLDER
+from dashboard.components.training.recipe import follow_networks, recipe_changes, recipe_choice
 from dashboard.components.training.transfer import start_choice, transfer_words
 from dashboard.forms import setting_widget, settings_form
 from dashboard.i18n import error_text, t
@@ -25,8 +26,8 @@ from resnet_core.fitness import warnings_for
 from resnet_core.models import count_parameters, fitting, get_entry, model_names, twin_name
 from resnet_core.runs.estimates import expected_speed
 from resnet_core.training import available_devices, candidates, device_memory, device_name, pick_device, schedule_curve, steps_per_epoch
+from resnet_core.training.team import require_shares
 
-FOLDER = "image-folder"
 GIGABYTE = 2**30
 MOST_STEPS = 2000  # of a schedule's curve: more cannot be seen
 FIRST_CHOICE = ("resnet20", "plain20")
@@ -51,7 +52,7 @@ class Wish:
 def training_form() -> Wish:
     """The form in its column; the schedule's curve and the costs below it."""
     dataset = _dataset_choice()
-    models = _network_choice()
+    models = _network_choice(dataset)
     recipe_choice(dataset)
     values: dict[str, Any] = settings_form(SHOWN, "train", {}, columns=2)
     values["device"] = setting_widget("device", "train_device", options=("auto", *available_devices()))
@@ -72,6 +73,8 @@ def training_form() -> Wish:
         configs = tuple(_config({**values, "dataset": dataset, "model": model}) for model in models)
         with changes:
             recipe_changes(configs)
+        if not _are_shared(configs[0].train):
+            return Wish(configs=())
         if dataset in DATASETS and not get_dataset(dataset).is_present(data_root()):
             offer_download(dataset, get_dataset(dataset).download_bytes)
             return Wish(configs=())
@@ -90,6 +93,16 @@ def _config(values: Mapping[str, Any]) -> RunConfig:
     config = RunConfig.from_flat(values)
     candidates(pick_device(config.train.device), config.train.precision, config.train.memory_format)
     return replace(config, model=fitting(config.model))
+
+
+def _are_shared(train: TrainConfig) -> bool:
+    """Whether every process gets images enough, and if not, what to change."""
+    try:
+        require_shares(train.batch_size, train.processes)
+    except UserError as error:
+        st.error(error_text(error), icon=":material/error:")
+        return False
+    return True
 
 
 def _machine(choice: str) -> int:
@@ -120,7 +133,7 @@ def _dataset_choice() -> str:
     return f"{FOLDER}:{path.strip()}"
 
 
-def _network_choice() -> list[str]:
+def _network_choice(dataset: str) -> list[str]:
     if "train_models" not in st.session_state:
         st.session_state["train_models"] = list(FIRST_CHOICE)
     chosen = st.multiselect(
@@ -129,6 +142,9 @@ def _network_choice() -> list[str]:
         key="train_models",
         help=t("train.networks_help"),
         accept_new_options=True,
+        select_all=False,
+        on_change=follow_networks,
+        args=(dataset,),
         persist_state="session",
     )
     with st.container():

@@ -1,15 +1,18 @@
 """The recipe: one by name, or the defaults; what it is, and what was changed of it since."""
 
+import math
 from collections.abc import Sequence
 
 import streamlit as st
 
+from dashboard.components.names import network_label
+from dashboard.components.training.words import setting_word
 from dashboard.forms import as_widget_value
 from dashboard.i18n import t
 from resnet_core.config import DataConfig, RunConfig
-from resnet_core.data import training_images
+from resnet_core.data import display_name, training_images
 from resnet_core.errors import UserError
-from resnet_core.presets import NOT_OF_A_RECIPE, PRESETS, Difference, differences, shown
+from resnet_core.presets import NOT_OF_A_RECIPE, PRESETS, Difference, Preset, differences
 from resnet_core.recipes import recipe_text
 
 CHOSEN = "train_preset"
@@ -52,6 +55,8 @@ def recipe_changes(configs: Sequence[RunConfig]) -> None:
                     st.caption("  \n".join(lines[FEW:]))
         else:
             st.caption(t("recipe.unchanged") if name in PRESETS else t("recipe.defaults_unchanged"))
+        if name in PRESETS and (written := _written_for(PRESETS[name], first)):
+            st.caption(written)
     with st.container(horizontal=True, gap="small"):
         if changed:
             st.button(
@@ -60,6 +65,7 @@ def recipe_changes(configs: Sequence[RunConfig]) -> None:
                 key="train_preset_back",
                 on_click=_put_into_form,
                 args=(first.data.dataset,),
+                kwargs={"keep_networks": True},
                 type="tertiary",
             )
         st.download_button(
@@ -68,30 +74,58 @@ def recipe_changes(configs: Sequence[RunConfig]) -> None:
         )  # fmt: skip
 
 
+def _written_for(preset: Preset, chosen: RunConfig) -> str:
+    """For which network and data the recipe was written, where others are chosen; nothing where it is these."""
+    own = preset.config()
+    if (own.model.model, own.data.dataset) == (chosen.model.model, chosen.data.dataset):
+        return ""
+    return t("recipe.written_for", network=network_label(own.model.model), dataset=display_name(own.data.dataset))
+
+
 def _line(change: Difference) -> str:
-    return t("recipe.change", setting=t(f"setting.{change.setting}.label"), recipe=_word(change.recipe), chosen=_word(change.chosen))
-
-
-def _word(value: object) -> str:
-    """None, true and false in the reader's words."""
-    return t(f"form.{shown(value)}") if value is None or isinstance(value, bool) else shown(value)
+    recipe, chosen = (setting_word(value, change.setting) for value in (change.recipe, change.chosen))
+    return t("recipe.change", setting=t(f"setting.{change.setting}.label"), recipe=recipe, chosen=chosen)
 
 
 def _key(name: str) -> str:
     return name.replace("-", "_")
 
 
-def _put_into_form(dataset: str) -> None:
+def _put_into_form(dataset: str, *, keep_networks: bool = False) -> None:
+    """The recipe's settings; its network too, unless those that are chosen are to stay or are ones that it speaks of."""
     name = st.session_state[CHOSEN]
     config = RunConfig()
     if name in PRESETS:
-        preset = PRESETS[name]
-        config = preset.config(images=_images(DataConfig(dataset=dataset, valid_fraction=preset.config().data.valid_fraction)))
-        if config.model.model not in st.session_state.get("train_models", ()):
-            st.session_state["train_models"] = [config.model.model]
+        preset, networks = PRESETS[name], st.session_state.get("train_models") or []
+        config = preset.config(images=_training_images(preset, dataset))
+        if not keep_networks and not {config.model.model, *preset.warmup} & set(networks):
+            st.session_state["train_models"] = networks = [config.model.model]
     for setting, value in config.flat().items():
         if setting not in (*NOT_OF_A_RECIPE, "model"):
             st.session_state[f"train_{setting}"] = as_widget_value(setting, value)
+    if name in PRESETS:
+        st.session_state["train_warmup_epochs"] = _warmup(preset, networks, dataset)
+
+
+def follow_networks(dataset: str) -> None:
+    """Other networks are chosen: where the warm-up is one of the recipe's, it becomes the one for them. A person's own stays."""
+    preset = PRESETS.get(st.session_state.get(CHOSEN, DEFAULTS))
+    if preset is None or not preset.warmup:
+        return
+    known = {_warmup(preset, [network], dataset) for network in ("", *preset.warmup)}
+    if any(math.isclose(st.session_state.get("train_warmup_epochs", 0.0), value, abs_tol=1e-3) for value in known):
+        st.session_state["train_warmup_epochs"] = _warmup(preset, st.session_state["train_models"], dataset)
+
+
+def _warmup(preset: Preset, networks: Sequence[str], dataset: str) -> float:
+    """The longest that the recipe has for any of them, in epochs."""
+    images = _training_images(preset, dataset)
+    named = [network for network in networks if network in preset.warmup]
+    return max([preset.config({"model": network} if network else {}, images=images).train.warmup_epochs for network in ("", *named)])
+
+
+def _training_images(preset: Preset, dataset: str) -> int | None:
+    return _images(DataConfig(dataset=dataset, valid_fraction=preset.config().data.valid_fraction))
 
 
 def _images(config: DataConfig) -> int | None:

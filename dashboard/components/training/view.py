@@ -9,7 +9,7 @@ from dashboard.bootstrap import guarded
 from dashboard.charts.curves import Curve, epoch_curves, line_curves, loss_curves, stage_curves
 from dashboard.charts.theme import network_styles
 from dashboard.components.formats import duration, literal, number, percent
-from dashboard.components.names import distinct
+from dashboard.components.names import distinct, part_word
 from dashboard.components.runs.words import display_names, show_error, status_badge
 from dashboard.components.training.data import steps_of
 from dashboard.components.training.shipped_curves import show_shipped_curves
@@ -17,7 +17,6 @@ from dashboard.components.training.waiting import waiting_runs
 from dashboard.i18n import message_text, t
 from dashboard.loading import store
 from dashboard.state import select
-from resnet_core.models import place_of
 from resnet_core.runs import EpochRow, Run, Steps, dispatch, read_epochs, read_notices, resume
 
 TICK = 1.0  # seconds
@@ -240,16 +239,10 @@ def _rate(runs: Sequence[Run], steps: dict[str, Steps]) -> None:
 
 def _gradients(run: Run, steps: dict[str, Steps]) -> None:
     found = steps[run.run]
-    curves = [(_part_word(part), found.step, values) for part, values in found.gradient_norms.items()]
+    curves = [(part_word(part), found.step, values) for part, values in found.gradient_norms.items()]
     title = t("axis.gradient_norm", name=run.model_name)
     chart = stage_curves(curves, x_title=t("axis.step"), y_title=title, height=170, x_end=_last_step([run]))
     st.altair_chart(chart, key="train_gradients", width="stretch", alt=t("train.gradients_alt"))
-
-
-def _part_word(part: str) -> str:
-    if part.startswith("stages."):
-        return t("part.stage", stage=place_of(f"{part}.0")[0])
-    return part
 
 
 def _results(runs: Sequence[Run]) -> None:

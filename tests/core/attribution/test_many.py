@@ -20,7 +20,6 @@ from resnet_core.attribution import (
     over_images,
     to_csv,
 )
-from resnet_core.statistics import bootstrap_interval
 from tests.core.inspection.conftest import SPEC
 
 QUICK = QualitySettings(squares=4, neighbours=2, points=4, random_orders=1)
@@ -40,7 +39,7 @@ def test_many_are_each_alone(build: Any, pixels: Tensor) -> None:
         assert found.rows[number].probability == pytest.approx(alone.probability, abs=1e-6)
     assert found.mean_map == pytest.approx(found.maps.mean(0))
     assert set(found.figures) == set(FIGURES)
-    assert found.figures["sensitivity"] == bootstrap_interval([row.sensitivity or 0 for row in found.rows])
+    assert found.figures["sensitivity"].value == pytest.approx(np.mean([row.sensitivity or 0 for row in found.rows]))
     assert heard[-1] == (8, 8)
     other = over_images(build(seed=1), pixels, SPEC, "deep_lift", targets=targets)
     assert set(other.figures) == {"probability", "total", "completeness_error"}
@@ -76,11 +75,13 @@ def test_networks_differ_when_they_differ_more_than_seeds_do() -> None:
     assert changed.rank_gap is not None
     assert changed.seeds.rank.value > 0.9 > 0.5 > changed.networks.rank.value
     assert changed.rank_gap.value == pytest.approx(changed.seeds.rank.value - changed.networks.rank.value)
-    assert influence(a, alike, second).verdict == "same"
+    assert influence(a, alike, second).verdict == "not_shown"
+    few = influence(cohort(own[:19]), cohort((own + 3 * noise[2])[:19]), cohort((own + 0.3 * noise[0])[:19]))
+    assert few.verdict == "few", "the same maps of one image less than FEWEST"
     alone = influence(a, unlike)
     assert (alone.verdict, alone.seeds, alone.networks) == ("no_second_seed", None, changed.networks)
     blank = cohort(np.zeros_like(own))
     assert influence(blank, blank, blank).verdict == "no_maps"
-    assert {"changes", "same", "unclear", "no_second_seed", "no_maps"} == set(INFLUENCE_VERDICTS)
+    assert {"changes", "not_shown", "unclear", "few", "no_second_seed", "no_maps"} == set(INFLUENCE_VERDICTS)
     turned = influence(cohort(np.sign(own)), cohort(np.sign(own) * np.abs(own) ** 3), cohort(np.sign(own)))
     assert turned.verdict in ("changes", "unclear")

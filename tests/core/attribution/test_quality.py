@@ -87,6 +87,16 @@ def test_of_a_linear_network_contributions_foretell_every_change(reader: Reader,
     assert all(math.isfinite(value) for value in (judged["zero"].infidelity, judged["zero"].sensitivity))
 
 
+def test_of_a_region_each_pixel_has_its_part() -> None:
+    """An even image under even weights: regions of 4, 6 and 9 pixels hold what their pixels hold, so nothing is unexplained."""
+    grey = torch.full((1, 1, 12, 12), 200, dtype=torch.uint8)
+    reader = Reader(torch.ones(12, 12))
+    (found,) = attribute(reader, grey, SPEC, "feature_ablation", {"regions": "grid", "region_count": 25}, target=1)
+    assert found.map.max() > 2 * found.map.min() > 0
+    (judged,) = assess(reader, grey, SPEC, [found], QUICK)
+    assert judged.unexplained == pytest.approx(0, abs=1e-5)
+
+
 def test_slopes_count_times_the_change_of_the_pixels(reader: Reader, pixels: Tensor) -> None:
     (found,) = attribute(reader, bright(pixels), SPEC, "saliency", {"absolute": False}, target=1)
     (judged,) = assess(reader, bright(pixels), SPEC, [found], QUICK)

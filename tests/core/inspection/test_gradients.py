@@ -214,3 +214,12 @@ def test_training_mode_says_what_a_single_value_per_channel_needs() -> None:
     with pytest.raises(UserError, match="take more images, or eval mode"):
         measure_gradients(model, image, label, training=True)
     assert measure_gradients(model, image, label).images == 1
+
+
+def test_what_drops_by_chance_drops_the_same_every_time(build: Any, images: Tensor, labels: Tensor) -> None:
+    model = build(stochastic_depth=0.5)
+    state = torch.random.get_rng_state()
+    first, second = (measure_gradients(model, images, labels, training=True) for _ in range(2))
+    assert first == second
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert measure_gradients(model, images, labels).loss != first.loss

@@ -158,3 +158,11 @@ def judged(**changes: Any) -> str:
 def test_one_number_alone_accuses_nobody(one: dict[str, float], both: dict[str, float], code: str) -> None:
     assert judged(**one) == "healthy"
     assert judged(**both) == code
+
+
+@pytest.mark.parametrize(("accuracy", "codes"), [(0.9, {"plain"}), (0.12, {"healthy"})], ids=["learned", "guesses"])
+def test_blocks_of_a_plain_network_are_dear_only_where_something_was_learned(accuracy: float, codes: set[str]) -> None:
+    """Of a network that guesses, every block costs at least the nothing that there is to lose."""
+    block = dataclasses.replace(SOUND, shortcut_share=None, ratio=None, initial_ratio=None, drop=0.4 if accuracy > 0.5 else 0.03)
+    network = NetworkEvidence(accuracy=accuracy, chance=0.1, one_answer=0.4, images=500, trained=True, blocks=(block, block))
+    assert {finding.code for finding in judge(network)} == codes

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from resnet_core.attribution import attribute, offered, traits_of
 from resnet_core.config import DataConfig, ModelConfig
 from resnet_core.data import load_spec
 from resnet_core.inspection import block_maps, formula_stds, lesioned, residual_statistics
@@ -52,3 +53,13 @@ def test_without_norms_a_small_factor_keeps_deep_networks_calm() -> None:
     images = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     loud, calm = (residual_statistics(build("resnet32", scale, norm="none"), images) for scale in (1.0, 0.1))
     assert loud[-1].output_norm > 100 * calm[-1].output_norm
+
+
+def test_a_factor_is_no_obstacle_to_deeplift() -> None:
+    model = build("resnet8", 0.5).eval()
+    spec = load_spec(DataConfig())
+    pixels = torch.randint(0, 256, (1, 1, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    assert offered(traits_of(model, spec), "resnet8")["deep_lift"] is None
+    (found,) = attribute(model, pixels, spec, "deep_lift", target=3)
+    assert found.completeness_error is not None
+    assert found.completeness_error < 1e-4

@@ -16,8 +16,18 @@ from resnet_core.config import RunConfig
 from resnet_core.data import load_spec
 from resnet_core.errors import UserError
 from resnet_core.models import build_model
-from resnet_core.runs import Checkpoint, initial_model, load_model, load_weights, read_checkpoint, require_channels, save_checkpoint
+from resnet_core.runs import (
+    Checkpoint,
+    initial_model,
+    is_drawn,
+    load_model,
+    load_weights,
+    read_checkpoint,
+    require_channels,
+    save_checkpoint,
+)
 from resnet_core.runs.hashing import weights_sha256
+from resnet_core.runs.run import IMPORTED_FROM
 
 
 def reading(path: Path) -> tuple[Checkpoint, dict[str, torch.Tensor]]:
@@ -222,3 +232,36 @@ def test_the_old_file_stays_when_the_new_one_cannot_be_written(saved: Checkpoint
     assert caught.value.code == "disk_full"
     assert saved.path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir() if file.is_file()] == [saved.path.name]
+
+
+def test_before_its_training_a_fine_tuned_network_has_the_weights_that_it_started_from(
+    tmp_path: Path, small: Callable[..., RunConfig]
+) -> None:
+    config = small(start_from="resnet20-mnist")
+    spec = load_spec(config.data)
+    first, last = (build_model(config.model, spec, seed=seed).state_dict() for seed in (7, 8))
+    save_checkpoint(tmp_path / "last.safetensors", last, config, spec, {"epoch": 1, "step": 4})
+    trained = read_checkpoint(tmp_path / "last.safetensors")
+    assert is_drawn(trained, initial=True), "what it started from is not here, so its place is taken by random weights"
+    assert not is_drawn(trained, initial=False)
+    save_checkpoint(tmp_path / "first.safetensors", first, config, spec, {"epoch": 0, "step": 0})
+    assert not is_drawn(trained, initial=True)
+    initial = initial_model(trained).state_dict()
+    assert all(torch.equal(initial[name], tensor) for name, tensor in first.items())
+    begun = read_checkpoint(tmp_path / "first.safetensors")
+    assert begun.is_first
+    assert not begun.is_untrained, "its BatchNorms have seen images"
+    save_checkpoint(tmp_path / "first.safetensors", first, small(), spec, {"epoch": 0, "step": 0})
+    assert is_drawn(trained, initial=True), "the beginning of another training"
+    assert read_checkpoint(tmp_path / "first.safetensors").is_untrained
+
+
+def test_of_a_network_trained_elsewhere_the_beginning_is_not_known(tmp_path: Path, small: Callable[..., RunConfig]) -> None:
+    config = small()
+    spec = load_spec(config.data)
+    weights = build_model(config.model, spec, seed=1).state_dict()
+    save_checkpoint(tmp_path / "last.safetensors", weights, config, spec, {IMPORTED_FROM: "theirs.pth"})
+    found = read_checkpoint(tmp_path / "last.safetensors")
+    assert found.is_imported
+    assert not found.starts_drawn
+    assert is_drawn(found, initial=True)

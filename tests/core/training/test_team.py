@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from resnet_core.errors import UserError
-from resnet_core.training.team import ALONE, Team, outside
+from resnet_core.training.team import ALONE, Team, outside, synchronized_norms
 
 pytestmark = pytest.mark.timeout(400)  # each step of a pair waits for both, on a machine that may be busy with others
 ROOT = Path(__file__).parents[3]
@@ -78,6 +78,19 @@ def one(member: ModuleType) -> Callable[[str], dict[str, Any]]:
 
 def furthest(a: list[list[float]], b: list[list[float]]) -> float:
     return max(abs(x - y) for u, v in zip(a, b, strict=True) for x, y in zip(u, v, strict=True))
+
+
+def test_what_timm_puts_into_a_batchnorm_stays_in_it() -> None:
+    """Its BatchNorms may drop and activate, too: without that a team would train another network than the one it is measured as."""
+    layers = pytest.importorskip("timm.layers")
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), layers.BatchNormAct2d(4), torch.nn.Conv2d(4, 2, 3)).eval()
+    x = torch.randn(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        net[1].bias.copy_(torch.tensor([-1.0, 1.0, 0.5, -0.5]))
+        before, names = net(x), list(net.state_dict())
+        shared = synchronized_norms(net, torch.device("cpu"))
+        assert torch.equal(shared(x), before)
+    assert list(shared.state_dict()) == names
 
 
 @pytest.mark.slow

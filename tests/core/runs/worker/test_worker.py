@@ -86,7 +86,8 @@ def test_rows_are_in_the_store_before_the_state_that_goes_on_after_them(
 def test_a_pair_shares_precision_and_memory_order(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     planned: list[str] = []
 
-    def plan(self: Training) -> object:
+    def plan(self: Training, *, anew: bool) -> object:
+        assert not anew
         planned.append(self.config.model.model)
         return worker.ComputePlan(precision="float32", memory_format="channels_last", timings={"x": 1.0})
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from resnet_core.errors import UserError
 from resnet_core.models import ResNet
 from resnet_core.runs import Store, find_checkpoint, load_weights, read_checkpoint, read_notices, read_steps, worker
+from resnet_core.runs.metrics import RunWriter
 from resnet_core.runs.worker import execute
 from resnet_core.training import Event, StepDone
 from resnet_core.training.loop import Training
@@ -47,6 +49,43 @@ def test_a_nan_later_keeps_the_last_epoch(store: Store, small: Small, monkeypatc
     kept = find_checkpoint(run)
     assert kept.metrics["epoch"] == 1
     assert all(bool(torch.isfinite(tensor).all()) for tensor in load_weights(kept).values())
+
+
+@pytest.mark.parametrize("epoch", [1, 2, 3], ids=["first", "middle", "last"])
+def test_an_update_that_breaks_the_weights_at_the_end_of_an_epoch(
+    store: Store, small: Small, monkeypatch: pytest.MonkeyPatch, epoch: int
+) -> None:
+    """Its own loss was fine, and no later one is there to tell: the weights themselves are looked at before they replace good ones."""
+    original = Training._update
+
+    def broken(self: Training, *arguments: torch.Tensor) -> object:
+        done = original(self, *arguments)
+        if self.step == epoch * self.steps_per_epoch:
+            with torch.no_grad():
+                next(self.model.parameters()).view(-1)[0] = float("nan")
+        return done
+
+    monkeypatch.setattr(Training, "_update", broken)
+    run = claimed(store, small(epochs=3))
+    ended = execute(store, run)
+    assert ended.error is not None
+    assert (ended.status, ended.error[0], ended.epoch) == ("failed", "loss_not_finite", epoch - 1)
+    assert ended.error[1]["step"] == epoch * ended.facts["steps_per_epoch"]
+    kept = find_checkpoint(run)
+    assert kept.metrics["epoch"] == epoch - 1
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in load_weights(kept).values())
+
+
+def test_a_librarys_long_words_are_cut(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Training, *arguments: torch.Tensor) -> object:
+        raise RuntimeError("the compiler said " + "no " * 100_000)
+
+    monkeypatch.setattr(Training, "_update", broken)
+    ended = execute(store, claimed(store, small()))
+    assert ended.error is not None
+    assert (ended.status, ended.error[0]) == ("failed", "run_failed")
+    assert ended.error[1]["reason"].startswith("RuntimeError: the compiler said no no")
+    assert len(ended.error[1]["reason"]) <= 300
 
 
 def test_nan_weights_in_the_first_epoch_leave_the_first_ones(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,3 +239,22 @@ def test_a_gpu_that_is_too_small_is_asked_which_batch_fits(store: Store, small: 
 def test_a_missing_data_set_fails_with_its_remedy(store: Store, small: Small) -> None:
     ended = execute(store, claimed(store, small(dataset="cifar100")))
     assert (ended.status, ended.error and ended.error[0]) == ("failed", "data_missing")
+
+
+def test_a_store_that_is_locked_over_the_end_of_an_epoch(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another program holds it for longer than a save waits: nothing is lost, and the run says what it could not do meanwhile."""
+    monkeypatch.setattr(RunWriter.flush, "__defaults__", (0.1,))
+    other = sqlite3.connect(store.path, isolation_level=None)
+    run = claimed(store, small(epochs=3))
+
+    def listen(event: Event) -> None:
+        if isinstance(event, StepDone) and event.epoch == 1 and not other.in_transaction:
+            other.execute("BEGIN IMMEDIATE")
+        elif isinstance(event, StepDone) and event.epoch == 2 and other.in_transaction:
+            other.execute("ROLLBACK")
+
+    ended = execute(store, run, listen=listen)
+    other.close()
+    assert (ended.status, ended.epoch) == ("finished", 3)
+    assert len(read_steps(store, run)) == ended.step
+    assert [notice.code for notice in read_notices(store, run)] == ["state_not_saved"]

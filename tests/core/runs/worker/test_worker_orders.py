@@ -1,17 +1,20 @@
 """Pause, stop and going on, also after damage."""
 
+import dataclasses
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from resnet_core.errors import UserError
 from resnet_core.runs import Store, find_checkpoint, read_notices, read_steps
 from resnet_core.runs.process import start_time
-from resnet_core.runs.resume_state import NEWEST, load_resume_state
+from resnet_core.runs.resume_state import NEWEST, load_resume_state, save_resume_state
 from resnet_core.runs.worker import execute
 from tests.core.runs.worker.running import Small, again, at_step, claimed
 
@@ -140,3 +143,35 @@ def test_recordings_of_blocks_are_whole_after_a_stop_at_their_step(store: Store,
 
 
 # -- pairs, and other weights to start from ------------------------------------------------------------------------------------------------
+
+
+def test_what_began_on_a_gpu_in_half_precision_goes_on_without_one(store: Store, small: Small, look_always: None) -> None:
+    """As after an import: neither device nor precision are here, and float16 is none of a CPU's."""
+    config = small(epochs=2)
+    run = claimed(store, config)
+    stopped = execute(store, run, listen=at_step(25, lambda: store.send(run, "stop")))
+    state = load_resume_state(stopped.folder, run)
+    assert state is not None
+    state.state["plan"]["precision"] = "float16"
+    save_resume_state(stopped.folder, state.state)
+    there = dataclasses.replace(config, train=dataclasses.replace(config.train, device="cuda", precision="float16", memory_format="auto"))
+    with store.connection(writing=True) as db:
+        db.execute("UPDATE runs SET config = ? WHERE run = ?", (there.to_json(), run))
+    if torch.cuda.is_available():
+        pytest.skip("here it would go on as it began")
+    ended = again(store, run)
+    assert (ended.status, ended.epoch) == ("finished", 2)
+    assert ended.facts["precision"] in ("float32", "bfloat16")
+    (notice,) = read_notices(store, run)
+    assert (notice.code, notice.values) == ("resumed_elsewhere", {"device": "cpu", "precision": ended.facts["precision"]})
+    assert len(read_steps(store, run)) == ended.step
+
+
+@pytest.mark.slow
+def test_compiled_steps_are_the_same_steps(store: Store, small: Small) -> None:
+    """torch.compile, where a C++ compiler is at hand."""
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        pytest.skip("no C++ compiler")
+    plain, compiled = (execute(store, claimed(store, small(epochs=1, compile=on))) for on in (False, True))
+    assert (plain.status, compiled.status) == ("finished", "finished")
+    assert read_steps(store, compiled.run).loss == pytest.approx(read_steps(store, plain.run).loss, abs=1e-3)
