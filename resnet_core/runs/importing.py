@@ -159,11 +159,14 @@ def _first_line(error: BaseException) -> str:
 
 
 def _stem(config: ModelConfig, theirs: Mapping[str, Tensor], spec: DataSpec) -> str:
-    """Where the size of the images would choose another stem than the file's, whose first convolution has a side of 3 or 7: the file's."""
+    """Of a network that was made for these channels and classes, the file's, whose first convolution has a side of 3 or 7, where the size
+    of the images would choose another. One that is adapted to other data gets the stem for them."""
     if config.stem != "auto" or get_entry(config.model).family not in ("resnet", "plain"):
         return config.stem
-    first, _ = first_and_last(build_model(config, original_spec(config.model), seed=None, device="meta"), theirs)
-    found = {3: "small", 7: "imagenet"}.get(first.shape[-1] if first is not None and first.ndim == 4 else 0, "auto")
+    first, last = first_and_last(build_model(config, original_spec(config.model), seed=None, device="meta"), theirs)
+    if first is None or last is None or first.ndim != 4 or (first.shape[1], len(last)) != (spec.channels, len(spec.classes)):
+        return "auto"
+    found = {3: "small", 7: "imagenet"}.get(first.shape[-1], "auto")
     return "auto" if found == ("small" if is_small(config, spec) else "imagenet") else found
 
 

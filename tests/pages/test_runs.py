@@ -178,6 +178,38 @@ def test_deleting_for_good_takes_the_files(open_page: OpenPage, own_runs: Path) 
     assert not (own_runs / run).exists()
 
 
+def test_a_run_that_was_deleted_in_another_window_can_still_be_brought_back(open_page: OpenPage) -> None:
+    """A reload begins a new session; the files take room until somebody removes them."""
+    run = a_run("finished")
+    Store().delete(run)
+    app = open_page("runs")
+    assert_healthy(app)
+    app.button(key=f"runs_undo_{run}").click().run()
+    assert Store().run(run).status == "finished"
+    assert not [button for button in app.button if button.key == f"runs_undo_{run}"]
+
+
+def test_a_run_says_how_it_was_trained_and_trains_so_again(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = RunConfig.from_flat({"model": "resnet20", "rotation": 7.0, "train_limit": 300, "batch_size": 64})
+    a_run("finished", config=config.to_json())
+    opened: list[str] = []
+    monkeypatch.setattr("streamlit.switch_page", opened.append)
+    app = open_page("runs")
+    words = sentences("en")
+    (shown,) = (table.value for table in app.table)
+    assert [shown.iloc[:, 0][words[f"setting.{setting}.label"]] for setting in ("rotation", "train_limit", "batch_size")] == [
+        "7",
+        "300",
+        "64",
+    ]
+    assert shown.iloc[:, 1][words["setting.train_limit.label"]] == words["form.none_train_limit"]
+    app.button(key="runs_again").click().run()
+    assert opened == ["pages/train.py"]
+    assert app.session_state["train_rotation"] == 7.0
+    assert app.session_state["train_batch_size"] == 64
+    assert app.session_state["train_models"] == ["resnet20"]
+
+
 # -- what comes from elsewhere ----------------------------------------------------------------------------------------------------------
 
 

@@ -256,6 +256,11 @@ def test_an_empty_map_has_nothing_to_compare(pixels: Tensor) -> None:
     assert set(SANITY_VERDICTS) >= {checked.verdict}
 
 
+def test_a_map_that_is_no_number_is_not_approved_of(pixels: Tensor) -> None:
+    model = Reader(torch.full((12, 12), math.nan))
+    assert check_randomised(model, pixels[:1], SPEC, "saliency", settle_on=pixels, target=1).verdict == "not_finite"
+
+
 def test_the_last_part_takes_with_it_what_lies_in_none() -> None:
     """A vision transformer's class token belongs to the network itself."""
     from torchvision.models import VisionTransformer

@@ -89,3 +89,16 @@ def test_the_network_without_blocks_is_written_and_opens_like_any_other(
     assert "stages.0.0, stages.1.0" in mistake(capsys, out, "--blocks", "stages.0.1")
     assert "cannot be left out" in mistake(capsys, checkpoint, "--blocks", "stages.1.0", "--to", tmp_path / "x.safetensors")
     assert not (tmp_path / "x.safetensors").exists()
+
+
+def test_a_network_whose_answers_are_no_numbers_gets_no_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of them would count as the first class."""
+    config, spec = RunConfig(model=ModelConfig(model="resnet8", width=0.5)), load_spec(DataConfig())
+    weights = build_model(config.model, spec, seed=2).state_dict()
+    weights["stages.1.0.residual.conv1.weight"][0, 0, 0, 0] = float("nan")
+    path = tmp_path / "broken.safetensors"
+    save_checkpoint(path, weights, config, spec, {"epoch": 1, "step": 1})
+    for verb in (["lesion", str(path), "--each"], ["compare", str(path), str(path)], ["probe", str(path)]):
+        capsys.readouterr()
+        assert cli.run([*verb, "--count", "20"]) == 2
+        assert "are not finite numbers" in capsys.readouterr().err

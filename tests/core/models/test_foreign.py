@@ -1,5 +1,6 @@
 """Weights of other projects: their networks, written here as those projects have them, answer as ours do with their files."""
 
+import argparse
 import copy
 import json
 import os
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torchvision
@@ -168,6 +170,30 @@ def test_the_attribute_in_which_a_lightning_module_keeps_its_network_is_left_out
     theirs, *_ = PROJECTS["akamaster-A"]
     torch.save({"state_dict": {f"{attribute}{name}": tensor for name, tensor in theirs.state_dict().items()}}, tmp_path / "epoch=9.ckpt")
     assert sorted(read_weights(tmp_path / "epoch=9.ckpt")) == sorted(theirs.state_dict())
+
+
+def test_a_loss_with_weights_beside_the_network_is_no_obstacle(tmp_path: Path) -> None:
+    theirs, *_ = PROJECTS["akamaster-A"]
+    weights = {f"model.{name}": tensor for name, tensor in theirs.state_dict().items()}
+    torch.save({"state_dict": {**weights, "criterion.weight": torch.ones(10)}}, tmp_path / "epoch=9.ckpt")
+    assert sorted(read_weights(tmp_path / "epoch=9.ckpt")) == sorted([*theirs.state_dict(), "criterion.weight"])
+
+
+def test_plain_values_that_training_scripts_save_beside_weights_run_nothing(tmp_path: Path) -> None:
+    beside = {"args": argparse.Namespace(lr=0.1), "best": np.float64(0.5), "epoch": np.int64(3)}
+    torch.save({"model": {"conv1.weight": torch.ones(2, 1, 3, 3)}, **beside}, tmp_path / "checkpoint.pth")
+    assert list(read_weights(tmp_path / "checkpoint.pth")) == ["conv1.weight"]
+
+
+def test_a_trained_stem_is_kept_whatever_the_size_of_the_images(tmp_path: Path) -> None:
+    """64 px would choose a stem of 3x3, and the file's 7x7 one would be thrown away."""
+    theirs = torchvision.models.resnet18(num_classes=10)
+    torch.save(theirs.state_dict(), tmp_path / "theirs.pth")
+    for place in ({"image_size": 64}, {"dataset": "cifar10-jpg-sample"}):
+        done = import_weights(tmp_path / "theirs.pth", tmp_path / "ours.safetensors", ModelConfig(model="resnet18"), **place)
+        assert done.config.stem == "imagenet"
+        assert "stem.conv.weight" in done.fitted.kept
+        assert done.spec.height == place.get("image_size", 32)
 
 
 def test_names_that_only_partly_begin_alike_are_left_alone(tmp_path: Path) -> None:

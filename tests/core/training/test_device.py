@@ -102,7 +102,7 @@ def test_float16_on_a_cpu_is_refused() -> None:
 
 @pytest.mark.parametrize(("supported", "precision"), [(True, "bfloat16"), (False, "float16")])
 def test_a_gpu_takes_bfloat16_where_it_has_it(monkeypatch: pytest.MonkeyPatch, supported: bool, precision: str) -> None:
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
     assert candidates(torch.device("cuda"), "auto", "auto") == [(precision, "channels_last")]
     assert candidates(torch.device("cuda"), "float16", "contiguous") == [("float16", "contiguous")]
     assert candidates(torch.device("mps"), "auto", "auto") == [("float32", "channels_last")]

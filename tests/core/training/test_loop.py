@@ -392,12 +392,13 @@ def test_an_answer_to_a_mixed_image_is_right_for_the_share_of_its_class(start: S
 
     def seen(indices: Tensor, pixels: Tensor) -> Any:
         nonlocal expected
-        images, labels, other, weight = batch(indices, pixels)
+        images, targets = batch(indices, pixels)
+        labels, other, weight = targets.labels, targets.partners, targets.weight
         assert other is not None
         assert weight is not None
         second[:] = [other]
         expected += float((1 - weight) * len(labels) + weight * (labels == other).sum())
-        return images, labels, other, weight
+        return images, targets
 
     training._batch = seen  # type: ignore[method-assign]
     training.network = lambda images: nn.functional.one_hot(second[0], 4).float() * 9 + 0 * bias  # type: ignore[assignment, operator]

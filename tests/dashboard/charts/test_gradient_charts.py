@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from dashboard.charts.curves import smoothed
 from dashboard.charts.gradient_depth import Band, depth_norms_chart, ratio_chart
 from dashboard.charts.gradient_history import binned_norms, common_limits, norm_heatmap, recorded_norms
 from dashboard.charts.gradient_norms import (
@@ -156,3 +158,18 @@ def test_recorded_norms_reach_back_to_the_recording_before() -> None:
     assert len(many) == 100
     assert many["end"].iloc[-1] == 1000  # the newest is there, whatever the number
     assert (many["start"].iloc[1:].to_numpy() == many["end"].iloc[:-1].to_numpy()).all()
+
+
+@pytest.mark.parametrize("every", [1, 4, 10])
+def test_a_smoothed_loss_looks_back_over_steps_however_many_of_them_are_kept(every: int) -> None:
+    steps = np.arange(1, 2001)
+    loss = 2.3 * np.exp(-steps / 300)
+    whole, kept = smoothed(list(steps), list(loss)), steps[every - 1 :: every]
+    thin = smoothed(list(kept), list(loss[every - 1 :: every]))
+    assert thin[50:] == pytest.approx(whole[kept - 1][50:], rel=0.05)
+
+
+def test_a_smoothed_loss_of_few_steps_reaches_its_end() -> None:
+    values = np.linspace(2.3, 0.5, 30)
+    assert smoothed(list(range(30)), list(values))[-1] == pytest.approx(0.5, abs=0.15)
+    assert len(smoothed([], [])) == 0

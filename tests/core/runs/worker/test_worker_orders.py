@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 from resnet_core.errors import UserError
 from resnet_core.runs import Store, find_checkpoint, read_notices, read_steps
@@ -128,6 +129,24 @@ def test_a_training_whose_images_changed_says_so_and_goes_on_exactly_once_they_a
     assert (ended.status, ended.step) == ("failed", 25)
     assert ended.error == ("data_changed", {"dataset": digits, "before": 256, "now": 255})
     assert again(store, run).result["weights_sha256"] == whole.result["weights_sha256"]
+
+
+def test_as_many_images_that_are_others_are_noticed(store: Store, small: Small, digits: str, look_always: None) -> None:
+    """They would train, and be tested, under another mean and deviation than the epochs before."""
+    run = claimed(store, small(epochs=2))
+    execute(store, run, listen=at_step(25, lambda: store.send(run, "stop")))
+    files = sorted(Path(digits.removeprefix("image-folder:")).glob("train/*/*.png"))
+    kept = {file: file.read_bytes() for file in files}
+    try:
+        for file in files:
+            ImageOps.invert(Image.open(file).convert("L")).save(file)
+        ended = again(store, run)
+    finally:
+        for file, content in kept.items():
+            file.write_bytes(content)
+    assert ended.error is not None
+    assert (ended.status, ended.error[0], ended.step) == ("failed", "data_other", 25)
+    assert again(store, run).status == "finished"
 
 
 def test_recordings_of_blocks_are_whole_after_a_stop_at_their_step(store: Store, small: Small, look_always: None) -> None:
