@@ -85,16 +85,17 @@ def block_axis(figure: go.Figure, blocks: Sequence[StripBlock], *, x_title: str,
     """
     _mark_stages(figure, blocks)
     step = 1 if len(blocks) <= 30 else 2 if len(blocks) <= 60 else 5
-    shown = [place for place in range(len(blocks)) if (_number_in_stage(blocks, place) - 1) % step == 0]
-    figure.update_xaxes(range=[-0.6, len(blocks) - 0.4], showgrid=False, zeroline=False, fixedrange=True, showticklabels=False)
+    numbers = [_number_in_stage(blocks, place) for place in range(len(blocks))]
     figure.update_xaxes(
-        tickvals=shown,
-        ticktext=[str(_number_in_stage(blocks, place)) for place in shown],
-        showticklabels=True,
-        title={"text": x_title, "standoff": 2},
-        row=rows,
-        col=1,
+        range=[-0.6, len(blocks) - 0.4],
+        showgrid=False,
+        zeroline=False,
+        fixedrange=True,
+        showticklabels=False,
+        tickvals=list(range(len(blocks))),  # of every row: what stands at the cursor is the tick's text, else the place among all blocks
+        ticktext=[str(number) if (number - 1) % step == 0 else "" for number in numbers],
     )
+    figure.update_xaxes(showticklabels=True, title={"text": x_title, "standoff": 2}, row=rows, col=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +116,6 @@ def _draw_row(figure: go.Figure, number: int, row: StripRow, blocks: Sequence[St
         "customdata": names,
         "text": [block.label for block in blocks],
         "hovertemplate": f"%{{text}}<br>{row.title}: %{{y:{row.digits}}}<extra>%{{fullData.name}}</extra>",
-        "hoverinfo": "y",  # without x: below the axis the place among all blocks would stand, which is nobody's number
     }
     bars = go.Bar(
         y=list(row.values),

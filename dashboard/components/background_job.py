@@ -5,6 +5,7 @@ Its result is kept for all sessions, so it is measured once; whoever leaves the 
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,7 @@ class _Job:
     result: Any = None
     error: UserError | None = None  # of this program's own mistakes only the log knows more
     failed: bool = False
+    began: float = 0.0  # its own work, after those before it
     thread: threading.Thread | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -58,6 +60,7 @@ class _Job:
             while not _TURN.acquire(timeout=0.2):
                 self._progress(0, 1)
             try:
+                self.began = time.monotonic()
                 self.result = work(self._progress)
             finally:
                 _TURN.release()
@@ -128,9 +131,17 @@ def job_over(*identity: Any) -> bool:
     return job.thread is not None and not job.is_running
 
 
+def _seconds_left(job: _Job, share: float) -> float | None:
+    """At the speed so far; None while too little is done to tell."""
+    took = time.monotonic() - job.began
+    return took / share - took if share >= 0.05 and took >= 3 else None
+
+
 def _show_progress(job: _Job, key: str) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         share = min(job.done / job.total, 1.0)
-        st.progress(share, text=t("lesion.progress", share=share), width="stretch")
+        left = _seconds_left(job, share)
+        said = t("lesion.progress", share=share) if left is None else t("lesion.progress_left", share=share, time=duration(left))
+        st.progress(share, text=said, width="stretch")
         if st.button(t("lesion.stop"), icon=":material/stop:", key=f"{key}_stop"):
             job.stopping.set()

@@ -106,7 +106,7 @@ def _split_select(key: str, choice: ImageChoice, own: str) -> None:
 
     def in_words(option: str) -> str:
         dataset, _, split = option.rpartition(":")
-        return t(SPLITS[split]) if dataset == own else f"{display_name(dataset)}, {t(SPLITS[split])}"
+        return t(SPLITS[split]) if dataset == own else f"{t(SPLITS[split])} · {display_name(dataset)}"
 
     def changed() -> None:
         dataset, _, split = st.session_state[widget].rpartition(":")
