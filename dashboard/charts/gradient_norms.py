@@ -85,7 +85,7 @@ def norm_figure(
         values, texts = log_ticks([y for line in row.lines for y in line.y if y > 0])
         figure.update_yaxes(type="log", tickvals=values, ticktext=texts, fixedrange=True, row=number, col=1)
     figure.update_layout(hovermode="closest")
-    settled(figure, height=row_height * len(rows) + 88, top=48, left=64, bottom=40)
+    settled(figure, height=row_height * len(rows) + 88, top=48, left=78, bottom=40)
     return figure.update_layout(dragmode=False, legend={"y": 1.0, "yref": "container", "yanchor": "top"})
 
 

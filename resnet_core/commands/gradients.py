@@ -29,15 +29,17 @@ def gradients(
 ) -> None:
     """One backward pass of the mean cross-entropy over a batch, in float32: L2 norms of the gradient at every layer's weights and at every
     block's input, what came through F and through the shortcut, and a verdict over all blocks. update_ratio is what one step of the
-    checkpoint's own optimizer would change of a layer's weights, as a share of them."""
+    checkpoint's own optimizer would change of a layer's weights, as a share of them; of one trained elsewhere only with --learning-rate, by
+    SGD."""
     if mode not in MODES:
         raise UserError("not_a_choice", field="mode", value=mode, choices=", ".join(MODES))
+    from resnet_core.config import TrainConfig
     from resnet_core.inspection import gradient_trend, measure_gradients
 
     looked = look_at(checkpoint, dataset, split, count=count, seed=seed, initial=initial, with_labels=True)
-    train = looked.checkpoint.config.train
+    train = None if looked.checkpoint.is_imported else looked.checkpoint.config.train  # how it was trained elsewhere is not known
     if learning_rate is not None:
-        train = replace(train, learning_rate=learning_rate)
+        train = replace(train or TrainConfig(), learning_rate=learning_rate)
     report = measure_gradients(looked.model, looked.inputs, looked.chosen.labels, training=mode == "train", train=train)
     trend = gradient_trend([block.input_grad_norm for block in report.blocks])
     if as_json:
@@ -48,8 +50,8 @@ def gradients(
             "seed": seed,
             "mode": report.mode,
             "loss": report.loss,
-            "optimizer": train.optimizer,
-            "learning_rate": train.learning_rate,
+            "optimizer": train and train.optimizer,
+            "learning_rate": train and train.learning_rate,
         }
         write_json({**described, "layers": report.layers, "blocks": report.blocks, "trend": trend})
         return

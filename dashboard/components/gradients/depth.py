@@ -168,7 +168,7 @@ def _show(found: Sequence[UntrainedGradients], depth: int) -> None:
         st.altair_chart(chart, key="depth_ratio_chart", width="stretch", alt=t("gradients.ratio_alt"))
     with right:
         norms = depth_norms_chart(
-            _norm_bands(found, depth), x_title=t("gradients.block_number_axis"), y_title=t("gradients.input_row"), height=270
+            _norm_bands(found, depth), x_title=t("gradients.block_number_axis"), y_title=t("gradients.input_axis"), height=270
         )
         st.altair_chart(norms, key="depth_norms_chart", width="stretch", alt=t("gradients.depth_norms_alt", depth=depth))
     for place, family in zip(st.columns(len(FAMILIES), gap="medium"), FAMILIES, strict=True):

@@ -13,7 +13,7 @@ from dashboard.components.csv_button import csv_button
 from dashboard.components.gradients.data import Batch, Measurement, Member, before_training, measure, twin_of
 from dashboard.components.gradients.words import show_verdict
 from dashboard.components.image_picker import SPLITS
-from dashboard.components.names import before_label, block_label
+from dashboard.components.names import block_label
 from dashboard.i18n import t
 from resnet_core.inspection import GradientReport, LayerGradient
 from resnet_core.runs import Checkpoint
@@ -104,7 +104,7 @@ def _rows(measured: Sequence[Measurement], initial: Measurement | None, weights:
 def _block_line(one: Measurement, *, reference: bool = False) -> NormLine:
     blocks = one.report.blocks
     return NormLine(
-        name=before_label(one.member.checkpoint) if reference else one.member.label,
+        name=one.member.label,
         style=network_style(one.member.model_name),
         x=list(range(len(blocks))),
         y=[block.input_grad_norm for block in blocks],
@@ -116,7 +116,7 @@ def _block_line(one: Measurement, *, reference: bool = False) -> NormLine:
 def _layer_line(one: Measurement, weights: str, *, reference: bool = False) -> NormLine:
     names = [layer.name for layer in one.report.layers]
     return NormLine(
-        name=before_label(one.member.checkpoint) if reference else one.member.label,
+        name=one.member.label,
         style=network_style(one.member.model_name),
         x=layer_places(names, [block.name for block in one.report.blocks]),
         y=[weight_size(layer, weights) for layer in one.report.layers],
