@@ -69,9 +69,9 @@ def image_label(image: ShownImage) -> str:
 
 def before_label(checkpoint: "Checkpoint") -> str:
     """What `own_model(checkpoint, initial=True)` shows: the network before training, or one with random weights where that is not known."""
-    from resnet_core.runs import is_drawn  # here: a list of runs needs names, and no torch
+    from resnet_core.runs.checkpoint import knows_beginning  # here: a list of runs needs names, and no torch
 
-    return t("pick.first") if checkpoint.starts_drawn or not is_drawn(checkpoint, initial=True) else t("pick.random")
+    return t("pick.first" if knows_beginning(checkpoint) else "pick.random")
 
 
 def checkpoint_label(which: str) -> str:

@@ -9,7 +9,7 @@ from resnet_core.config import DataConfig
 from resnet_core.data import Split, load_split
 from resnet_core.errors import UserError
 from resnet_core.runs import Checkpoint, initial_model, require_channels
-from resnet_core.runs.checkpoint import first_checkpoint
+from resnet_core.runs.checkpoint import knows_beginning
 
 # What decides which image a step sees: the images, how they are split and ordered, how many make a step.
 ORDER = ("dataset", "valid_fraction", "split_seed", "train_limit", "batch_size", "seed")
@@ -67,7 +67,7 @@ def _same_weights(a: Checkpoint, b: Checkpoint) -> tuple[bool | None, int, int]:
     first, second = (dict(initial_model(checkpoint).named_parameters()) for checkpoint in (a, b))
     shared = first.keys() & second.keys()
     own = len(first) + len(second) - 2 * len(shared)
-    if not all(checkpoint.starts_drawn or first_checkpoint(checkpoint) for checkpoint in (a, b)):
+    if not (knows_beginning(a) and knows_beginning(b)):
         return None, len(shared), own
     same = bool(shared) and all(torch.equal(first[name], second[name]) for name in shared)
     return same, len(shared), own

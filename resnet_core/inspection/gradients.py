@@ -72,8 +72,7 @@ def measure_gradients(
     """Gradients for normalised images (N, C, H, W) and labels (N,), in one batch; the model is left as found.
 
     `training` uses the batch's own BatchNorm statistics, as a training step does, and drops (always the same) what a network drops by
-    chance; otherwise the running statistics are used. `train` says with which
-    optimizer and learning rate a step would be made of them.
+    chance; otherwise the running statistics are used. `train` says with which optimizer and learning rate a step would be made of them.
     """
     if len(images) == 0:
         raise UserError("out_of_range", field="count", value=0, range="at least 1")

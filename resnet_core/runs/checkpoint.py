@@ -178,6 +178,11 @@ def initial_model(checkpoint: Checkpoint, device: torch.device | str = "cpu") ->
     return build_model(checkpoint.config.model, checkpoint.spec, seed=checkpoint.config.train.seed, device=device).eval()
 
 
+def knows_beginning(checkpoint: Checkpoint) -> bool:
+    """Whether `initial_model` is the network as its training began, and no random one in its place."""
+    return checkpoint.starts_drawn or first_checkpoint(checkpoint) is not None
+
+
 def is_drawn(checkpoint: Checkpoint, *, initial: bool) -> bool:
     """Whether this network, or with `initial` its `initial_model`, has random weights and norms that have seen no images."""
     return first_checkpoint(checkpoint) is None if initial else checkpoint.is_untrained

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from resnet_core.errors import UserError, nearest
-from resnet_core.runs.checkpoint import SUFFIX, Checkpoint, read_checkpoint
+from resnet_core.runs.checkpoint import FIRST, SUFFIX, Checkpoint, read_checkpoint
 from resnet_core.runs.files import is_file
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store, near_runs
@@ -82,4 +82,4 @@ def checkpoints_of(folder: Path) -> tuple[str, ...]:
     """Names of the checkpoints that a run keeps: first, epoch-N in order, last, best."""
     names = {file.stem for file in folder.glob(f"*{SUFFIX}") if not file.name.startswith(".")}
     epochs = sorted((name for name in names if EPOCH.fullmatch(name)), key=lambda name: int(name.removeprefix("epoch-")))
-    return tuple(name for name in ("first", *epochs, "last", "best") if name in names)
+    return tuple(name for name in (FIRST, *epochs, "last", "best") if name in names)

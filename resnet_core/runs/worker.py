@@ -23,7 +23,7 @@ from resnet_core.data import Splits, load_splits
 from resnet_core.errors import UserError
 from resnet_core.models import build_model
 from resnet_core.models.foreign import FittedWeights
-from resnet_core.runs.checkpoint import SUFFIX, load_weights, read_checkpoint, save_checkpoint
+from resnet_core.runs.checkpoint import FIRST, SUFFIX, load_weights, read_checkpoint, save_checkpoint
 from resnet_core.runs.metrics import RunWriter
 from resnet_core.runs.process import parent_process, step_back, this_process
 from resnet_core.runs.resume_state import ResumeState, load_resume_state, save_resume_state
@@ -220,7 +220,7 @@ class _Work:
             self.training = Training(config, splits, device=device, plan=self._plan_of_pair(), start_weights=start, team=self.team)
         self.writer.forget_after(self.training.step, self.training.epochs_done)
         if resumed is None:
-            self._save_weights("first", {"epoch": 0, "step": 0})
+            self._save_weights(FIRST, {"epoch": 0, "step": 0})
             self._save_state()
         else:
             self._tell_of_resume(resumed, device)
@@ -297,7 +297,7 @@ class _Work:
         if all(bool(torch.isfinite(tensor).all()) for tensor in weights.values()):
             self._save_weights("last", {"epoch": 0, "step": self.training.step})
         else:
-            first = read_checkpoint(self.folder / f"first{SUFFIX}")
+            first = read_checkpoint(self.folder / f"{FIRST}{SUFFIX}")
             save_checkpoint(self.folder / f"last{SUFFIX}", load_weights(first), first.config, first.spec, first.metrics)
 
     def _save_weights(self, name: str, metrics: dict[str, Any]) -> str:

@@ -418,7 +418,7 @@ class Training:
 
     def _require_finite_weights(self) -> None:
         """The loss of a step is that before its update: what the last update of an epoch broke, no loss has told yet."""
-        sizes = torch._foreach_norm([p.detach() for p in (*self.model.parameters(), *self._judged().parameters())])
+        sizes = torch._foreach_norm([p.detach() for p in self._judged().parameters()])  # an average with nan in it is nan
         self._raise_unless_finite(float(torch.stack(sizes).sum()), self.step, self._rate)
 
     def _started(self) -> RunStarted:

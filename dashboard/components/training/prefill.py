@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.forms import as_widget_value
-from resnet_core.config import PARTS, RunConfig
+from resnet_core.config import RunConfig
 from resnet_core.runs import Checkpoint
 
 FOLDER = "image-folder"
@@ -24,9 +24,9 @@ def prefill_again(config: RunConfig) -> None:
 
 
 def _fill(values: Mapping[str, Any], model: str, dataset: str) -> None:
-    for name in (name for kind in PARTS.values() for name in kind.settings()):
+    for name, value in values.items():
         if name not in ("dataset", "model"):
-            st.session_state[f"train_{name}"] = as_widget_value(name, values[name])
+            st.session_state[f"train_{name}"] = as_widget_value(name, value)
     kind, _, place = dataset.partition(":")
     st.session_state["train_dataset"] = dataset
     if kind == FOLDER:

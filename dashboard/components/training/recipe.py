@@ -121,7 +121,7 @@ def _warmup(preset: Preset, networks: Sequence[str], dataset: str) -> float:
     """The longest that the recipe has for any of them, in epochs."""
     images = _training_images(preset, dataset)
     named = [network for network in networks if network in preset.warmup]
-    return max([preset.config({"model": network} if network else {}, images=images).train.warmup_epochs for network in ("", *named)])
+    return max(preset.config({"model": network} if network else {}, images=images).train.warmup_epochs for network in ("", *named))
 
 
 def _training_images(preset: Preset, dataset: str) -> int | None:
