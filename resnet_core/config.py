@@ -233,6 +233,11 @@ class TrainConfig(Config):
     device: str = setting("auto", "auto: cuda, then mps, then cpu", choices=("auto", "cpu", "cuda", "mps"))
     precision: str = setting("auto", "auto: the fastest that is sound on this machine", choices=("auto", "float32", "bfloat16", "float16"))
     memory_format: str = setting("auto", "order of an image batch in memory", choices=("auto", "contiguous", "channels_last"))
+    convolution: str = setting(
+        "auto",
+        "3x3 convolutions of float32 on a CPU; winograd: up to four times fewer multiplications, other last digits",
+        choices=("auto", "direct", "winograd"),
+    )
     compile: bool = setting(False, "torch.compile (slow start, faster steps)")
     processes: int = setting(1, "processes that share every batch, on GPUs one each", minimum=1, maximum=4096)
     sync_batchnorm: bool = setting(

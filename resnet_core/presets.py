@@ -13,6 +13,7 @@ NOT_OF_A_RECIPE = (
     "device",
     "precision",
     "memory_format",
+    "convolution",
     "compile",
     "processes",
     "sync_batchnorm",

@@ -30,6 +30,7 @@ from resnet_core.runs.metrics import Steps, read_blocks, read_epochs, read_steps
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
 from resnet_core.statistics import wilson_interval
+from resnet_core.training.device import ComputePlan
 from resnet_core.training.evaluate import evaluate
 
 KEPT_STEPS = 400  # of the loss curve, evenly spaced
@@ -43,7 +44,7 @@ CARD = """# {name}
 | Tested on | {dataset}'s official test split, {images:,} images, read once, after the last epoch |
 | Result | weights of the {tested} epoch: test accuracy {accuracy:.4f} (95% interval {low:.2%} to {high:.2%}, one seed), test loss {loss:.4f}, validation accuracy {valid:.4f} |
 | Settings that differ from the defaults | {settings} |
-| Time | {seconds:.0f} s on {device}, {precision} {memory_format} |
+| Time | {seconds:.0f} s on {device}, {computed} |
 | Weights' SHA-256 | `{sha256}` |
 {stored}
 **Train it again**
@@ -176,8 +177,7 @@ def _card(run: Run, name: str, folder: Path, metrics: Mapping[str, Any], half: b
         settings=", ".join(f"{key} {value}" for key, value in changed.items()) or "none",
         seconds=result["seconds"],
         device=facts["device"],
-        precision=facts["precision"],
-        memory_format=facts["memory_format"],
+        computed=ComputePlan.of(facts).name.replace("/", " "),
         sha256=result["weights_sha256"],
         data_licence=DATA_LICENCES.get(dataset.partition(":")[0], "The data set has a licence of its own."),
     )

@@ -93,7 +93,7 @@ def _steps(config: "RunConfig", low: float, high: float, steps: int) -> "Iterato
     if train.freeze_epochs > 0:
         freeze_all_but_head(network)
     images, labels = splits.train.images[: train.batch_size].to(device), splits.train.labels[: train.batch_size]
-    plan = plan_compute(network, normalize(images, splits.spec), labels, device, train.precision, train.memory_format)
+    plan = plan_compute(network, normalize(images, splits.spec), labels, device, train)
     network.to(memory_format=FORMATS[plan.memory_format])
     batches = training_batches(config, splits)
     yield from sweep(

@@ -171,6 +171,7 @@ class _Shown:
 
     def event(self, event: "Event") -> None:
         from resnet_core.training import EpochDone, Noted, RunStarted, StepDone
+        from resnet_core.training.device import ComputePlan
 
         if isinstance(event, RunStarted):
             self.total = event.total_steps
@@ -179,9 +180,10 @@ class _Shown:
         elif isinstance(event, RunStarted):
             trains = f", of which {event.trainable:,} train now" if event.trainable < event.parameters else ""
             self.trainable = event.trainable
+            computed = ComputePlan.of(vars(event)).name.replace("/", " ")
             say(
                 f"{event.parameters:,} parameters{trains}, {event.train_images:,} training and {event.valid_images:,} validation images, "
-                f"{event.epochs} epochs of {event.steps_per_epoch} steps on {event.device}, {event.precision} {event.memory_format}"
+                f"{event.epochs} epochs of {event.steps_per_epoch} steps on {event.device}, {computed}"
             )
         elif isinstance(event, StepDone):
             self.progress.show(f"step {event.step} of {self.total}  loss {event.loss:.4f}  {event.images_per_second:.0f} images/s")

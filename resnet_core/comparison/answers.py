@@ -20,7 +20,7 @@ from resnet_core.training.device import ComputePlan
 from resnet_core.training.evaluate import Evaluation, predict_batches, score
 
 BATCH_SIZE = 100
-PLAN = ComputePlan(precision="float32", memory_format="channels_last", timings={})  # exact, and on CPUs the faster order
+PLAN = ComputePlan(precision="float32", memory_format="channels_last")  # exact, and on CPUs the faster order
 SHORTCUTS = ("a_only", "b_only", "both_wrong", "disagree", "confident_mistakes")
 AGAINST = ("b", "label")
 

@@ -47,7 +47,7 @@ def check(config: RunConfig) -> tuple[RunConfig, str]:
 
     get_entry(config.model.model)
     device = pick_device(config.train.device)
-    candidates(device, config.train.precision, config.train.memory_format)
+    candidates(device, config.train)
     _check_processes(config.train, device.type)
     start_from = config.train.start_from
     if "train" not in splits_of(config.data.dataset):

@@ -8,35 +8,51 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from resnet_core.config import TrainConfig
 from resnet_core.errors import UserError
+from resnet_core.training.winograd import WinogradConvolutions
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+COMPUTED = ("precision", "memory_format", "convolution")  # what a plan decides, by the names of the settings
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 MEMINFO = Path("/proc/meminfo")
 TRIAL_IMAGES = 32  # enough to tell the combinations apart
 HOPELESS = 4  # times slower than another combination: not tried any longer
+WORTH_IT = 0.9  # of the seconds of direct convolutions: for less, nobody should wonder about other last digits
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # names of glibc's malloc.h
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComputePlan:
-    """In which precision and memory order a network runs; float32 alone means no autocast."""
+    """How a network is computed: precision (float32 alone means no autocast), memory order, and direct or Winograd convolutions."""
 
     precision: str
     memory_format: str
-    timings: dict[str, float]  # "precision/format" -> seconds per step, what the choice was made from
+    convolution: str = "direct"
+    timings: dict[str, float] = field(default_factory=dict)  # `name` of each combination -> seconds per step, what it was chosen from
 
-    def autocast(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
-        if self.precision == "float32":
-            return contextlib.nullcontext()
-        return torch.autocast(device.type, dtype=DTYPES[self.precision])
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> "ComputePlan":
+        """The one that a run's facts tell of, without its timings; older runs know of direct convolutions only."""
+        return cls(**{name: facts[name] for name in COMPUTED if name in facts})
+
+    @property
+    def name(self) -> str:
+        return f"{self.precision}/{self.memory_format}" + ("" if self.convolution == "direct" else f"/{self.convolution}")
+
+    def computing(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
+        """What the forward pass runs inside of."""
+        if self.precision != "float32":
+            return torch.autocast(device.type, dtype=DTYPES[self.precision])
+        return WinogradConvolutions() if self.convolution == "winograd" else contextlib.nullcontext()
 
 
 def available_devices() -> tuple[str, ...]:
@@ -109,21 +125,31 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def candidates(device: torch.device, precision: str, memory_format: str) -> list[tuple[str, str]]:
+def candidates(device: torch.device, train: TrainConfig) -> list[ComputePlan]:
     """The combinations to time. float16 is never one on a CPU; a choice that is not `auto` stays."""
-    precisions = [precision]
-    if precision == "auto":
+    precisions = [train.precision]
+    if train.precision == "auto":
         precisions = ["float32", "bfloat16"]
         if device.type == "cuda":
             precisions = ["bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"]
         elif device.type == "mps":
             precisions = ["float32"]
-    if precision == "float16" and device.type == "cpu":
-        raise UserError("not_a_choice", field="precision", value=precision, choices="auto, float32, bfloat16")
-    formats = [memory_format]
-    if memory_format == "auto":
+    if train.precision == "float16" and device.type == "cpu":
+        raise UserError("not_a_choice", field="precision", value=train.precision, choices="auto, float32, bfloat16")
+    formats = [train.memory_format]
+    if train.memory_format == "auto":
         formats = ["contiguous", "channels_last"] if device.type == "cpu" else ["channels_last"]
-    return [(p, f) for p in precisions for f in formats]
+    plans = [ComputePlan(precision=p, memory_format=f) for p in precisions for f in formats]
+    filtered = [replace(plan, convolution="winograd") for plan in plans if _has_winograd(plan, device) and not train.compile]
+    if train.convolution == "winograd" and not filtered:
+        raise UserError("no_winograd", field="convolution", value=train.convolution)
+    if train.convolution == "auto":  # after all of float32, before a precision that may be hopeless here
+        return [plan for p in precisions for plan in (*plans, *filtered) if plan.precision == p]
+    return filtered if train.convolution == "winograd" else plans
+
+
+def _has_winograd(plan: ComputePlan, device: torch.device) -> bool:
+    return device.type == "cpu" and (plan.precision, plan.memory_format) == ("float32", "channels_last")
 
 
 def runs_here(plan: ComputePlan, device: torch.device) -> bool:
@@ -131,28 +157,31 @@ def runs_here(plan: ComputePlan, device: torch.device) -> bool:
     return plan.precision != "float16" or device.type != "cpu"
 
 
-def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, precision: str, memory_format: str) -> ComputePlan:
+def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, train: TrainConfig) -> ComputePlan:
     """Time two steps of each combination and keep the fastest whose gradients are sound; the model is left as found.
 
     `images` (B, C, H, W) float and `labels` (B,) stand for a training batch.
     """
-    choices = candidates(device, precision, memory_format)
+    choices = candidates(device, train)
     if len(choices) == 1:
-        return ComputePlan(precision=choices[0][0], memory_format=choices[0][1], timings={})
+        return choices[0]
     timings: dict[str, float] = {}
     with _given_back(model):
-        for kind, order in choices:
-            plan = ComputePlan(precision=kind, memory_format=order, timings={})
+        for plan in choices:
             fastest = min(timings.values(), default=math.inf)
             seconds, sound = _timed(model, images[:TRIAL_IMAGES], labels[:TRIAL_IMAGES], device, plan, limit=HOPELESS * fastest)
-            if sound or kind == "float32":
-                timings[f"{kind}/{order}"] = seconds
-            if kind == "bfloat16" and seconds > HOPELESS * fastest:
+            if sound or plan.precision == "float32":
+                timings[plan.name] = seconds
+            if plan.precision == "bfloat16" and seconds > HOPELESS * fastest:
                 break  # a CPU without bf16 units can be a hundred times slower: one try is enough
     if not timings:  # a precision was asked for whose gradients are not finite: the training says so at its first step
-        return ComputePlan(precision=choices[0][0], memory_format=choices[0][1], timings={})
-    best = min(timings, key=lambda key: timings[key]).split("/")
-    return ComputePlan(precision=best[0], memory_format=best[1], timings=timings)
+        return choices[0]
+    best = min((plan for plan in choices if plan.name in timings), key=lambda plan: timings[plan.name] / _handicap(plan))
+    return replace(best, timings=timings)
+
+
+def _handicap(plan: ComputePlan) -> float:
+    return WORTH_IT if plan.convolution == "winograd" else 1.0
 
 
 @contextlib.contextmanager
@@ -184,7 +213,7 @@ def _timed(
         start = time.perf_counter()
         for parameter in model.parameters():
             parameter.grad = None
-        with plan.autocast(device):
+        with plan.computing(device):
             logits = model(batch)
         loss = nn.functional.cross_entropy(logits.float(), labels)
         loss.backward()

@@ -26,7 +26,7 @@ class Evaluation:
 
 
 MOST_IMAGES, MOST_PIXELS = 500, 500 * 96 * 96  # of one batch: it has to fit where a smaller batch with gradients was trained
-FLOAT32 = ComputePlan(precision="float32", memory_format="contiguous", timings={})
+FLOAT32 = ComputePlan(precision="float32", memory_format="contiguous")
 
 
 def predict_batches(
@@ -47,7 +47,7 @@ def predict_batches(
     done = 0
     for pixels in split.in_order(batch_size):
         images = normalize(pixels.to(device), spec).to(memory_format=FORMATS[plan.memory_format])
-        with untouched(model), torch.inference_mode(), plan.autocast(device):
+        with untouched(model), torch.inference_mode(), plan.computing(device):
             logits = model(images)
         done += len(images)
         yield done, logits.float()

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 class RunStarted:
     """Before the first step, and again after a resume (`step` is then where it goes on).
 
-    `timings` is what precision and memory order were chosen from: "precision/format" -> seconds per step; empty where they were given.
+    `timings` is what precision, memory order and convolution were chosen from: the name of each plan -> seconds per step; empty where they
+    were given.
     """
 
     step: int
@@ -23,6 +24,7 @@ class RunStarted:
     device: str
     precision: str
     memory_format: str
+    convolution: str = "direct"
     timings: dict[str, float] = field(default_factory=dict)
     train_images: int
     valid_images: int

@@ -83,7 +83,7 @@ def sweep(
             for group in updates.param_groups:
                 group["lr"] = rate
             images, loss_of = batches(step)
-            with plan.autocast(device):
+            with plan.computing(device):
                 logits = model(images.to(memory_format=FORMATS[plan.memory_format]))
             loss = loss_of(logits.float())
             updates.zero_grad(set_to_none=True)

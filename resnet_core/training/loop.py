@@ -107,7 +107,6 @@ class Training:
         return self._judged().state_dict()
 
     def state_dict(self) -> dict[str, Any]:
-        plan = self.plan
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -115,7 +114,7 @@ class Training:
             "scaler": self.scaler.state_dict(),
             "ema": self.ema.state_dict() if self.ema is not None else None,
             "data": self._data,
-            "plan": {"precision": plan.precision, "memory_format": plan.memory_format, "timings": dict(plan.timings)},
+            "plan": dataclasses.asdict(self.plan),
             "step": self.step,
             "epochs_done": self.epochs_done,
             "stale_epochs": self.stale_epochs,
@@ -190,7 +189,7 @@ class Training:
         batch, targets = self._batch(indices, pixels)
         self._seed_drops()
         assert self.network is not None
-        with self.plan.autocast(self.device):
+        with self.plan.computing(self.device):
             logits = self.network(batch)
         logits = logits.float()
         loss, told = self._shared(targets.loss(logits), targets.right(logits), len(indices))
@@ -383,8 +382,9 @@ class Training:
         """What is fastest here; `anew` for a training that began elsewhere, in a precision that this device has not."""
         train = self.config.train
         images, labels = normalize(self.train_split.images[: train.batch_size], self.spec), self.train_split.labels[: train.batch_size]
-        precision, memory_format = (train.precision, train.memory_format) if not anew else ("auto", "auto")
-        return plan_compute(self.model, images, labels, self.device, precision, memory_format)
+        if anew:
+            train = dataclasses.replace(train, precision="auto", memory_format="auto", convolution="auto")
+        return plan_compute(self.model, images, labels, self.device, train)
 
     def _gradient_norms(self) -> Tensor:
         """L2 norm of the gradient of every part, (parts,), on the device; 0 where a part is frozen."""
@@ -432,6 +432,7 @@ class Training:
             device=device_name(self.device) if self.team.is_alone else f"{self.team.size} x {device_name(self.device)}",
             precision=self.plan.precision,
             memory_format=self.plan.memory_format,
+            convolution=self.plan.convolution,
             timings=dict(self.plan.timings),
             train_images=len(self.train_split),
             valid_images=len(self.valid_split),

@@ -28,6 +28,7 @@ from resnet_core.recipes import recipe_text
 from resnet_core.runs import Run, checkpoints_of, export_run, read_epochs, resume
 from resnet_core.runs.exports import missing_packages
 from resnet_core.runs.queue import PROJECT
+from resnet_core.training.device import ComputePlan
 
 INSIDE, AGAIN = "runs_go_inside", "runs_train_again"
 
@@ -132,8 +133,8 @@ def _facts(run: Run) -> str:
 
 
 def _computed(run: Run) -> str:
-    """Precision and memory order, as the run chose them at its start."""
-    return f"{run.facts['precision']}, {run.facts['memory_format']}"
+    """Precision, memory order and convolutions, as the run chose them at its start."""
+    return ComputePlan.of(run.facts).name.replace("/", ", ")
 
 
 def _downloads(run: Run) -> None:

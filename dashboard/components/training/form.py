@@ -91,7 +91,7 @@ def training_form() -> Wish:
 def _config(values: Mapping[str, Any]) -> RunConfig:
     """The run of one network; settings of others that mean nothing to it are left at their defaults."""
     config = RunConfig.from_flat(values)
-    candidates(pick_device(config.train.device), config.train.precision, config.train.memory_format)
+    candidates(pick_device(config.train.device), config.train)
     return replace(config, model=fitting(config.model))
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.overrides import _get_current_function_mode_stack
 
-from resnet_core.config import ModelConfig
+from resnet_core.config import ModelConfig, TrainConfig
 from resnet_core.data import normalize
 from resnet_core.data.spec import Splits
 from resnet_core.errors import UserError
@@ -23,6 +24,7 @@ from resnet_core.training import Training, available_devices, device_memory, dev
 from resnet_core.training import device as device_module
 from resnet_core.training.device import ComputePlan, candidates, plan_compute, synchronize
 from resnet_core.training.events import EpochDone, StepDone
+from resnet_core.training.winograd import WinogradConvolutions
 
 CPU = torch.device("cpu")
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -89,23 +91,43 @@ def test_where_the_system_does_not_tell_what_is_free(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
 @pytest.mark.parametrize("memory_format", ["auto", "contiguous", "channels_last"])
 def test_float16_is_never_tried_on_a_cpu_and_a_choice_stays(precision: str, memory_format: str) -> None:
-    found = candidates(CPU, precision, memory_format)
-    assert {p for p, _ in found} == ({"float32", "bfloat16"} if precision == "auto" else {precision})
-    assert {f for _, f in found} == ({"contiguous", "channels_last"} if memory_format == "auto" else {memory_format})
+    found = candidates(CPU, TrainConfig(precision=precision, memory_format=memory_format))
+    assert {plan.precision for plan in found} == ({"float32", "bfloat16"} if precision == "auto" else {precision})
+    assert {plan.memory_format for plan in found} == ({"contiguous", "channels_last"} if memory_format == "auto" else {memory_format})
+    tried = [(plan.precision, plan.memory_format) for plan in found if plan.convolution == "winograd"]
+    assert tried == ([("float32", "channels_last")] if precision != "bfloat16" and memory_format != "contiguous" else [])
+
+
+def test_a_convolution_that_is_asked_for_decides_the_rest() -> None:
+    (winograd,) = candidates(CPU, TrainConfig(convolution="winograd"))
+    assert (winograd.precision, winograd.memory_format, winograd.convolution) == ("float32", "channels_last", "winograd")
+    assert all(plan.convolution == "direct" for plan in candidates(CPU, TrainConfig(convolution="direct")))
+    assert all(plan.convolution == "direct" for plan in candidates(CPU, TrainConfig(compile=True)))
+
+
+@pytest.mark.parametrize(
+    ("device", "settings"),
+    [("cpu", {"precision": "bfloat16"}), ("cpu", {"memory_format": "contiguous"}), ("cpu", {"compile": True}), ("mps", {})],
+)
+def test_winograd_where_it_cannot_be_is_refused(device: str, settings: dict[str, Any]) -> None:
+    with pytest.raises(UserError) as caught:
+        candidates(torch.device(device), TrainConfig(convolution="winograd", **settings))
+    assert (caught.value.code, caught.value.field) == ("no_winograd", "convolution")
 
 
 def test_float16_on_a_cpu_is_refused() -> None:
     with pytest.raises(UserError) as caught:
-        candidates(CPU, "float16", "auto")
+        candidates(CPU, TrainConfig(precision="float16"))
     assert (caught.value.code, caught.value.field) == ("not_a_choice", "precision")
 
 
 @pytest.mark.parametrize(("supported", "precision"), [(True, "bfloat16"), (False, "float16")])
 def test_a_gpu_takes_bfloat16_where_it_has_it(monkeypatch: pytest.MonkeyPatch, supported: bool, precision: str) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: supported)
-    assert candidates(torch.device("cuda"), "auto", "auto") == [(precision, "channels_last")]
-    assert candidates(torch.device("cuda"), "float16", "contiguous") == [("float16", "contiguous")]
-    assert candidates(torch.device("mps"), "auto", "auto") == [("float32", "channels_last")]
+    cuda, asked = torch.device("cuda"), TrainConfig(precision="float16", memory_format="contiguous")
+    assert candidates(cuda, TrainConfig()) == [ComputePlan(precision=precision, memory_format="channels_last")]
+    assert candidates(cuda, asked) == [ComputePlan(precision="float16", memory_format="contiguous")]
+    assert candidates(torch.device("mps"), TrainConfig()) == [ComputePlan(precision="float32", memory_format="channels_last")]
 
 
 # -- plan_compute ------------------------------------------------------------------------------------------------------------------------
@@ -145,25 +167,25 @@ class Found:
 
 def test_planning_leaves_the_model_as_found_and_keeps_the_fastest(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     found = Found(model)
-    plan = plan_compute(model, *batch, CPU, "auto", "auto")
+    plan = plan_compute(model, *batch, CPU, TrainConfig())
     found.check()
     assert {"float32/contiguous", "float32/channels_last"} <= set(plan.timings)
     assert not any("float16/" in key.replace("bfloat16", "") for key in plan.timings)
-    assert f"{plan.precision}/{plan.memory_format}" == min(plan.timings, key=lambda key: plan.timings[key])
+    assert plan.name == min(plan.timings, key=lambda key: plan.timings[key] / (0.9 if "winograd" in key else 1))
 
 
 def test_so_does_planning_that_fails(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     found = Found(model)
     with pytest.raises(IndexError):
-        plan_compute(model, batch[0], batch[1] + 100, CPU, "auto", "auto")
+        plan_compute(model, batch[0], batch[1] + 100, CPU, TrainConfig())
     found.check()
 
 
 def test_one_combination_is_not_timed(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     calls: list[int] = []
     model.register_forward_hook(lambda *_: calls.append(1))
-    plan = plan_compute(model, *batch, CPU, "float32", "channels_last")
-    assert plan == ComputePlan(precision="float32", memory_format="channels_last", timings={})
+    plan = plan_compute(model, *batch, CPU, TrainConfig(precision="float32", memory_format="contiguous"))
+    assert plan == ComputePlan(precision="float32", memory_format="contiguous")
     assert not calls
 
 
@@ -188,24 +210,39 @@ def test_a_precision_that_is_a_hundred_times_slower_costs_one_step(
 
     model.register_forward_hook(note)
     fake_clock(monkeypatch, lambda: 100.0 if steps and steps[-1] == "bfloat16" else 0.1)
-    plan = plan_compute(model, *batch, CPU, "auto", "auto")
+    plan = plan_compute(model, *batch, CPU, TrainConfig())
     assert plan.precision == "float32"
-    assert steps == ["float32"] * 6 + ["bfloat16"]
+    assert steps == ["float32"] * 9 + ["bfloat16"]
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.95, "direct"), (0.8, "winograd")])
+def test_winograd_is_for_those_who_gain_a_tenth(
+    model: nn.Module, batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, share: float, kept: str
+) -> None:
+    inside: list[bool] = []
+    model.register_forward_hook(
+        lambda *_: inside.append(any(isinstance(m, WinogradConvolutions) for m in _get_current_function_mode_stack()))
+    )
+    fake_clock(monkeypatch, lambda: share if inside and inside[-1] else 1.0)
+    plan = plan_compute(model, *batch, CPU, TrainConfig(precision="float32"))
+    assert inside == [False] * 6 + [True] * 3
+    assert plan.convolution == kept
+    assert set(plan.timings) == {"float32/contiguous", "float32/channels_last", "float32/channels_last/winograd"}
 
 
 def test_a_precision_whose_gradients_are_not_finite_is_not_kept(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     model.head.register_forward_hook(lambda m, i, o: o * math.nan if torch.is_autocast_enabled("cpu") else None)  # type: ignore[union-attr]
-    plan = plan_compute(model, *batch, CPU, "auto", "auto")
+    plan = plan_compute(model, *batch, CPU, TrainConfig())
     assert plan.precision == "float32"
     assert not any(key.startswith("bfloat16") for key in plan.timings)
-    assert plan_compute(model, *batch, CPU, "bfloat16", "auto").precision == "bfloat16", "asked for is asked for"
+    assert plan_compute(model, *batch, CPU, TrainConfig(precision="bfloat16")).precision == "bfloat16", "asked for is asked for"
 
 
 def test_a_plan_decides_what_a_network_computes_in(splits: Splits) -> None:
     layer = nn.Conv2d(1, 4, 3)
     kinds = {}
     for precision in ("float32", "bfloat16"):
-        with ComputePlan(precision=precision, memory_format="contiguous", timings={}).autocast(CPU):
+        with ComputePlan(precision=precision, memory_format="contiguous").computing(CPU):
             kinds[precision] = layer(torch.randn(2, 1, 8, 8)).dtype
     assert kinds == {"float32": torch.float32, "bfloat16": torch.bfloat16}
 

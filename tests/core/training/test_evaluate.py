@@ -82,7 +82,7 @@ def test_evaluation_changes_no_statistics(trained: Training, splits: Splits) -> 
 
 def test_a_plan_is_followed(trained: Training, splits: Splits) -> None:
     exact = evaluate(trained.model, splits.valid, splits.spec)
-    plan = ComputePlan(precision="bfloat16", memory_format="channels_last", timings={})
+    plan = ComputePlan(precision="bfloat16", memory_format="channels_last")
     rough = evaluate(trained.model, splits.valid, splits.spec, plan=plan)
     assert rough.logits.dtype == np.float32
     assert not np.array_equal(rough.logits, exact.logits)

@@ -29,6 +29,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "early stopping": {"patience": 1, "epochs": 10, "schedule": "constant", "learning_rate": 1e-7},
     "probes": {"probe_every": 1},
     "bfloat16, channels last": {"precision": "bfloat16", "memory_format": "channels_last"},
+    "winograd": {"convolution": "winograd", "memory_format": "channels_last", "width": 4.0},
     "plain, v2": {"model": "plain8", "version": "v2"},
 }
 CLOCK = {"seconds", "images_per_second"}

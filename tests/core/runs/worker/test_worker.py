@@ -83,13 +83,13 @@ def test_rows_are_in_the_store_before_the_state_that_goes_on_after_them(
 # -- commands ------------------------------------------------------------------------------------------------------------------------
 
 
-def test_a_pair_shares_precision_and_memory_order(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pair_computes_alike(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch) -> None:
     planned: list[str] = []
 
     def plan(self: Training, *, anew: bool) -> object:
         assert not anew
         planned.append(self.config.model.model)
-        return worker.ComputePlan(precision="float32", memory_format="channels_last", timings={"x": 1.0})
+        return worker.ComputePlan(precision="float32", memory_format="channels_last", convolution="winograd", timings={"x": 1.0})
 
     monkeypatch.setattr(Training, "_plan", plan)
     auto = {"precision": "auto", "memory_format": "auto", "epochs": 1}
@@ -102,7 +102,7 @@ def test_a_pair_shares_precision_and_memory_order(store: Store, small: Small, mo
         execute(store, run)
     assert planned == ["resnet8", "plain8", "plain8"], "not asked again for the second of the pair"
     facts = store.run(second).facts
-    assert (facts["precision"], facts["memory_format"]) == ("float32", "channels_last")
+    assert (facts["precision"], facts["memory_format"], facts["convolution"]) == ("float32", "channels_last", "winograd")
 
 
 def test_the_pair_starts_with_the_same_weights_and_sees_the_same_order(store: Store, small: Small) -> None:
