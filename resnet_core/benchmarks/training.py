@@ -125,6 +125,7 @@ def measure_training(*, rounds: int, model: str, dataset: str, steps: int = STEP
         name="training",
         ours={
             "what": "our step", "images_per_second": ours, "precision": training.plan.precision, "memory_format": training.plan.memory_format,
+            "convolution": training.plan.convolution,
             "tflops": ours * flops / 1e12, "share_of_limit": ours * flops / 1e12 / best,
         },
         other={"what": "the notes' loop (float32, no workers)", "images_per_second": other, "tflops": other * flops / 1e12},
@@ -133,7 +134,7 @@ def measure_training(*, rounds: int, model: str, dataset: str, steps: int = STEP
         better="more",
         threads=torch.get_num_threads(),
         machine={f"{precision}_tflops": value for precision, value in limits.items()},
-        notes=(f"The machine's own limit is the best of a large convolution; a training step is counted as {PASSES} forward passes.",),
+        notes=(f"The machine's own limit is the best of a large convolution; a training step is counted as {PASSES} forward passes of direct convolutions.",),
     )  # fmt: skip
 
 

@@ -9,7 +9,16 @@ from resnet_core.commands.output import JSON_OPTION, say, write_json, write_tabl
 if TYPE_CHECKING:
     from resnet_core.benchmarks import BenchmarkResult
 
-MORE = ("precision", "memory_format", "tflops", "share_of_limit", "best_accuracy", "epochs", "reached")  # shown where a side has them
+MORE = (
+    "precision",
+    "memory_format",
+    "convolution",
+    "tflops",
+    "share_of_limit",
+    "best_accuracy",
+    "epochs",
+    "reached",
+)  # shown where a side has them
 
 
 def bench(

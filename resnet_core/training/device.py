@@ -8,7 +8,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,17 @@ from torch import Tensor, nn
 
 from resnet_core.config import TrainConfig
 from resnet_core.errors import UserError
-from resnet_core.training.winograd import WinogradConvolutions
+from resnet_core.training.winograd import WinogradConvolutions, share_saved
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 COMPUTED = ("precision", "memory_format", "convolution")  # what a plan decides, by the names of the settings
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 MEMINFO = Path("/proc/meminfo")
-TRIAL_IMAGES = 32  # enough to tell the combinations apart
+TRIAL_IMAGES = 64  # enough to tell the combinations apart
+TRIALS = 3  # of each: the first also builds kernels, which weighs little in
+LONG = 0.5  # seconds: of such steps two are enough
 HOPELESS = 4  # times slower than another combination: not tried any longer
+LEAST_SAVED = 1 / 3  # of all multiplications of convolutions: with less to win, Winograd's are not tried
 WORTH_IT = 0.9  # of the seconds of direct convolutions: for less, nobody should wonder about other last digits
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # names of glibc's malloc.h
 
@@ -158,26 +161,36 @@ def runs_here(plan: ComputePlan, device: torch.device) -> bool:
 
 
 def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, train: TrainConfig) -> ComputePlan:
-    """Time two steps of each combination and keep the fastest whose gradients are sound; the model is left as found.
+    """Time steps of each combination, in turn, and keep the fastest whose gradients are sound; the model is left as found.
 
     `images` (B, C, H, W) float and `labels` (B,) stand for a training batch.
     """
     choices = candidates(device, train)
     if len(choices) == 1:
         return choices[0]
+    images, labels = images[:TRIAL_IMAGES], labels[:TRIAL_IMAGES]
     timings: dict[str, float] = {}
+    given_up: set[str] = set()  # precisions
     with _given_back(model):
-        for plan in choices:
+        if train.convolution == "auto" and _has_little_to_save(model, images, choices):
+            choices = [plan for plan in choices if plan.convolution == "direct"]
+        for number, plan in enumerate(choices * TRIALS):  # in turn: what else the machine does meanwhile slows down all of them
+            if plan.precision in given_up or (number >= 2 * len(choices) and min(timings.values()) > LONG):
+                continue
             fastest = min(timings.values(), default=math.inf)
-            seconds, sound = _timed(model, images[:TRIAL_IMAGES], labels[:TRIAL_IMAGES], device, plan, limit=HOPELESS * fastest)
+            seconds, sound = _timed_step(model, images, labels, device, plan)
             if sound or plan.precision == "float32":
-                timings[plan.name] = seconds
-            if plan.precision == "bfloat16" and seconds > HOPELESS * fastest:
-                break  # a CPU without bf16 units can be a hundred times slower: one try is enough
-    if not timings:  # a precision was asked for whose gradients are not finite: the training says so at its first step
+                timings[plan.name] = min(seconds, timings.get(plan.name, math.inf))
+            if plan.precision != "float32" and (not sound or seconds > max(HOPELESS * fastest, 1.0)):
+                given_up.add(plan.precision)  # a CPU without bf16 units can be a hundred times slower: one try is enough
+    tried = [plan for plan in choices if plan.name in timings]
+    if not tried:  # a precision was asked for whose gradients are not finite: the training says so at its first step
         return choices[0]
-    best = min((plan for plan in choices if plan.name in timings), key=lambda plan: timings[plan.name] / _handicap(plan))
-    return replace(best, timings=timings)
+    return replace(min(tried, key=lambda plan: timings[plan.name] / _handicap(plan)), timings=timings)
+
+
+def _has_little_to_save(model: nn.Module, images: Tensor, choices: Sequence[ComputePlan]) -> bool:
+    return any(plan.convolution == "winograd" for plan in choices) and share_saved(model, images[:2]) < LEAST_SAVED
 
 
 def _handicap(plan: ComputePlan) -> float:
@@ -199,25 +212,18 @@ def _given_back(model: nn.Module) -> Iterator[None]:
                 parameter.grad = gradient
 
 
-def _timed(
-    model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, plan: ComputePlan, *, limit: float
-) -> tuple[float, bool]:
-    """(seconds of the fastest step, whether loss and gradients are finite).
-
-    A step longer than `limit` and than a second is the last; the first one also builds kernels and rarely is the fastest.
-    """
+def _timed_step(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, plan: ComputePlan) -> tuple[float, bool]:
+    """(seconds, whether loss and gradients are finite) of a step without its update."""
     model.to(memory_format=FORMATS[plan.memory_format])
     batch = images.to(memory_format=FORMATS[plan.memory_format])
-    times: list[float] = []
-    while len(times) < 3 and (not times or times[-1] <= max(limit, 1.0)):
-        start = time.perf_counter()
-        for parameter in model.parameters():
-            parameter.grad = None
-        with plan.computing(device):
-            logits = model(batch)
-        loss = nn.functional.cross_entropy(logits.float(), labels)
-        loss.backward()
-        synchronize(device)
-        times.append(time.perf_counter() - start)
+    start = time.perf_counter()
+    for parameter in model.parameters():
+        parameter.grad = None
+    with plan.computing(device):
+        logits = model(batch)
+    loss = nn.functional.cross_entropy(logits.float(), labels)
+    loss.backward()
+    synchronize(device)
+    seconds = time.perf_counter() - start
     norms = torch._foreach_norm([p.grad for p in model.parameters() if p.grad is not None])
-    return min(times), bool(torch.isfinite(torch.stack([loss.detach(), *norms])).all())
+    return seconds, bool(torch.isfinite(torch.stack([loss.detach(), *norms])).all())

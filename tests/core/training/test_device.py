@@ -202,7 +202,7 @@ def fake_clock(monkeypatch: pytest.MonkeyPatch, seconds: Callable[[], float]) ->
 def test_a_precision_that_is_a_hundred_times_slower_costs_one_step(
     model: nn.Module, batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on CPUs without bf16 units: neither three steps of it nor its other memory order are tried."""
+    """As on CPUs without bf16 units: neither three steps of it nor its other memory order are tried. The first pass counts what Winograd would save: nothing."""
     steps: list[str] = []
 
     def note(*_: object) -> None:
@@ -212,22 +212,32 @@ def test_a_precision_that_is_a_hundred_times_slower_costs_one_step(
     fake_clock(monkeypatch, lambda: 100.0 if steps and steps[-1] == "bfloat16" else 0.1)
     plan = plan_compute(model, *batch, CPU, TrainConfig())
     assert plan.precision == "float32"
-    assert steps == ["float32"] * 9 + ["bfloat16"]
+    assert steps == ["float32"] * 3 + ["bfloat16"] + ["float32"] * 4
 
 
 @pytest.mark.parametrize(("share", "kept"), [(0.95, "direct"), (0.8, "winograd")])
-def test_winograd_is_for_those_who_gain_a_tenth(
-    model: nn.Module, batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, share: float, kept: str
-) -> None:
+def test_winograd_is_for_those_who_gain_a_tenth(splits: Splits, monkeypatch: pytest.MonkeyPatch, share: float, kept: str) -> None:
+    model, batch = (
+        build_model(ModelConfig(model="resnet8", width=4.0), splits.spec),
+        (normalize(splits.train.images, splits.spec), splits.train.labels),
+    )
     inside: list[bool] = []
     model.register_forward_hook(
         lambda *_: inside.append(any(isinstance(m, WinogradConvolutions) for m in _get_current_function_mode_stack()))
     )
-    fake_clock(monkeypatch, lambda: share if inside and inside[-1] else 1.0)
+    fake_clock(monkeypatch, lambda: 0.1 * share if inside and inside[-1] else 0.1)
     plan = plan_compute(model, *batch, CPU, TrainConfig(precision="float32"))
-    assert inside == [False] * 6 + [True] * 3
+    assert inside[1:] == [False, False, True] * 3  # after the pass that counts what it saves
     assert plan.convolution == kept
     assert set(plan.timings) == {"float32/contiguous", "float32/channels_last", "float32/channels_last/winograd"}
+
+
+def test_long_steps_are_tried_twice(model: nn.Module, batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    model.register_forward_hook(lambda *_: steps.append(1))
+    fake_clock(monkeypatch, lambda: 0.6)
+    plan_compute(model, *batch, CPU, TrainConfig(precision="float32", convolution="direct"))
+    assert len(steps) == 4
 
 
 def test_a_precision_whose_gradients_are_not_finite_is_not_kept(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:

@@ -8,10 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from resnet_core.config import ModelConfig
+from resnet_core.data.spec import DataSpec
+from resnet_core.models import build_model
 from resnet_core.training import Training
 from resnet_core.training import winograd as winograd_module
 from resnet_core.training.events import EpochDone, StepDone
-from resnet_core.training.winograd import WinogradConvolutions, convolve, saves_multiplications
+from resnet_core.training.winograd import WinogradConvolutions, convolve, saves_multiplications, share_saved
+
+SPEC = DataSpec(name="test", channels=1, height=12, width=12, classes=tuple("0123"), mean=(0.5,), std=(0.29,))
 
 
 def distance(found: Tensor, true: Tensor) -> float:
@@ -23,7 +28,8 @@ def distance(found: Tensor, true: Tensor) -> float:
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
-    ("before", "after", "height", "width"), [(64, 64, 28, 28), (64, 80, 7, 9), (3, 5, 4, 4), (128, 64, 14, 13), (1, 1, 1, 1), (2, 3, 2, 5)]
+    ("before", "after", "height", "width"),
+    [(64, 64, 28, 28), (256, 272, 7, 9), (3, 5, 4, 4), (128, 64, 14, 13), (300, 256, 1, 1), (256, 256, 2, 5)],
 )
 def test_output_and_gradients_are_those_of_a_direct_convolution(
     before: int, after: int, height: int, width: int, bias: bool, memory_format: torch.memory_format, monkeypatch: pytest.MonkeyPatch
@@ -42,7 +48,7 @@ def test_output_and_gradients_are_those_of_a_direct_convolution(
     output = convolve(*wanted)
     true = functional.conv2d(*(tensor.double() for tensor in wanted), padding=1)
     assert distance(output, true) < 5e-6
-    assert output.is_contiguous(memory_format=torch.channels_last)
+    assert memory_format == torch.contiguous_format or output.is_contiguous(memory_format=torch.channels_last)
     gradient = drawn(*output.shape)
     found = torch.autograd.grad(output, wanted, gradient)
     for ours, theirs in zip(found, torch.autograd.grad(true, wanted, gradient.double()), strict=True):
@@ -52,7 +58,7 @@ def test_output_and_gradients_are_those_of_a_direct_convolution(
 @pytest.mark.parametrize("needed", [0, 1])
 def test_only_the_gradients_that_somebody_needs_are_computed(needed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The input of a frozen layer, or the weights of the first one that trains."""
-    inputs = [torch.randn(2, 64, 8, 8), torch.randn(64, 64, 3, 3)]
+    inputs = [torch.randn(2, 256, 8, 8), torch.randn(256, 256, 3, 3)]
     inputs[needed].requires_grad_()
     output = convolve(*inputs)
     other = {0: "_weight_gradient", 1: "_filtered"}[needed]
@@ -92,6 +98,20 @@ WHOLE = {"stride": (1, 1), "padding": (1, 1)}
 )
 def test_which_convolutions_are_taken(images: tuple[int, ...], weight: tuple[int, ...], arguments: dict[str, Any], saves: bool) -> None:
     assert saves_multiplications(torch.zeros(images), torch.zeros(weight), **arguments) is saves
+
+
+@pytest.mark.parametrize("width", [1.0, 2.0, 4.0])
+def test_the_share_that_it_saves(width: float) -> None:
+    """resnet8 on 12 px: stages of 16, 32, 64 channels (times the width) at 12, 6 and 3 px, by hand."""
+    model = build_model(ModelConfig(model="resnet8", width=width), SPEC)
+    wide, saved = [int(channels * width) for channels in (16, 32, 64)], 0
+    all_of_them = 9 * 12**2 * wide[0]  # the stem
+    for number, (channels, side) in enumerate(zip(wide, (12, 6, 3), strict=True)):
+        first = wide[max(number - 1, 0)]  # of stages 2 and 3 with stride 2
+        counts = [9 * side**2 * channels * first, 9 * side**2 * channels**2]
+        all_of_them += sum(counts)
+        saved += (channels >= 64) * (sum(counts) if number == 0 else counts[1])
+    assert share_saved(model, torch.randn(2, 1, 12, 12)) == pytest.approx(saved / all_of_them)
 
 
 def test_other_types_and_devices_are_left_alone() -> None:
