@@ -25,9 +25,8 @@ COMPUTED = ("precision", "memory_format", "convolution")  # what a plan decides,
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 MEMINFO = Path("/proc/meminfo")
 TRIAL_IMAGES = 64  # enough to tell the combinations apart
-TRIALS = 3  # of each: the first also builds kernels, which weighs little in
-LONG = 0.5  # seconds: of such steps two are enough
-HOPELESS = 4  # times slower than another combination: not tried any longer
+GLANCE_IMAGES = 4  # builds the kernels; and a CPU without bf16 units, which can be a hundred times slower with it, shows that here already
+HOPELESS = 4  # times slower than another combination, and longer than a second: not tried any longer
 LEAST_SAVED = 1 / 3  # of all multiplications of convolutions: with less to win, Winograd's are not tried
 WORTH_IT = 0.9  # of the seconds of direct convolutions: for less, nobody should wonder about other last digits
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # names of glibc's malloc.h
@@ -161,28 +160,29 @@ def runs_here(plan: ComputePlan, device: torch.device) -> bool:
 
 
 def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, train: TrainConfig) -> ComputePlan:
-    """Time steps of each combination, in turn, and keep the fastest whose gradients are sound; the model is left as found.
+    """Time two steps of each combination and keep the fastest whose gradients are sound; the model is left as found.
 
     `images` (B, C, H, W) float and `labels` (B,) stand for a training batch.
     """
     choices = candidates(device, train)
     if len(choices) == 1:
         return choices[0]
-    images, labels = images[:TRIAL_IMAGES], labels[:TRIAL_IMAGES]
     timings: dict[str, float] = {}
     given_up: set[str] = set()  # precisions
     with _given_back(model):
         if train.convolution == "auto" and _has_little_to_save(model, images, choices):
             choices = [plan for plan in choices if plan.convolution == "direct"]
-        for number, plan in enumerate(choices * TRIALS):  # in turn: what else the machine does meanwhile slows down all of them
-            if plan.precision in given_up or (number >= 2 * len(choices) and min(timings.values()) > LONG):
-                continue
-            fastest = min(timings.values(), default=math.inf)
-            seconds, sound = _timed_step(model, images, labels, device, plan)
-            if sound or plan.precision == "float32":
-                timings[plan.name] = min(seconds, timings.get(plan.name, math.inf))
-            if plan.precision != "float32" and (not sound or seconds > max(HOPELESS * fastest, 1.0)):
-                given_up.add(plan.precision)  # a CPU without bf16 units can be a hundred times slower: one try is enough
+        for count in (GLANCE_IMAGES, TRIAL_IMAGES, TRIAL_IMAGES):
+            fastest = math.inf  # of this round
+            for plan in choices:  # in turn: what else the machine does meanwhile slows down all of them
+                if plan.precision in given_up:
+                    continue
+                seconds, sound = _timed_step(model, images[:count], labels[:count], device, plan)
+                if plan.precision != "float32" and (not sound or seconds > max(HOPELESS * fastest, 1.0)):
+                    given_up.add(plan.precision)
+                if count == TRIAL_IMAGES and (sound or plan.precision == "float32"):
+                    timings[plan.name] = min(seconds, timings.get(plan.name, math.inf))
+                fastest = min(fastest, seconds)
     tried = [plan for plan in choices if plan.name in timings]
     if not tried:  # a precision was asked for whose gradients are not finite: the training says so at its first step
         return choices[0]

@@ -232,14 +232,6 @@ def test_winograd_is_for_those_who_gain_a_tenth(splits: Splits, monkeypatch: pyt
     assert set(plan.timings) == {"float32/contiguous", "float32/channels_last", "float32/channels_last/winograd"}
 
 
-def test_long_steps_are_tried_twice(model: nn.Module, batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[int] = []
-    model.register_forward_hook(lambda *_: steps.append(1))
-    fake_clock(monkeypatch, lambda: 0.6)
-    plan_compute(model, *batch, CPU, TrainConfig(precision="float32", convolution="direct"))
-    assert len(steps) == 4
-
-
 def test_a_precision_whose_gradients_are_not_finite_is_not_kept(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     model.head.register_forward_hook(lambda m, i, o: o * math.nan if torch.is_autocast_enabled("cpu") else None)  # type: ignore[union-attr]
     plan = plan_compute(model, *batch, CPU, TrainConfig())
