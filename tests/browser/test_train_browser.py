@@ -105,3 +105,14 @@ def test_a_killed_server_loses_no_training(tmp_path: Path, new_page: Callable[..
         again.context.close()
     finally:
         second.stop()
+
+
+def test_a_reload_keeps_the_form(server: Server, page: Page) -> None:
+    page.goto(server.link("train"))
+    epochs = page.locator(".st-key-train_epochs input")
+    epochs.fill("7")
+    epochs.press("Enter")
+    expect(page).to_have_url(re.compile(r"[?&]set=epochs%3D7"), timeout=PATIENCE * 1000)
+    page.reload()
+    expect(page.locator(".st-key-train_start").get_by_role("button")).to_be_enabled(timeout=PATIENCE * 1000)
+    expect(epochs).to_have_value("7")

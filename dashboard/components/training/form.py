@@ -11,6 +11,7 @@ from dashboard.charts.curves import sparkline
 from dashboard.components.downloads import offer_download
 from dashboard.components.formats import device_words, duration
 from dashboard.components.training.finder import rate_finder
+from dashboard.components.training.link import follow_form_link, write_form_link
 from dashboard.components.training.pictures import augmented_pictures
 from dashboard.components.training.prefill import FOLDER
 from dashboard.components.training.recipe import follow_networks, recipe_changes, recipe_choice
@@ -51,7 +52,9 @@ class Wish:
 
 def training_form() -> Wish:
     """The form in its column; the schedule's curve and the costs below it."""
-    dataset = _dataset_choice()
+    datasets = _datasets()
+    follow_form_link([*datasets])
+    dataset = _dataset_choice(datasets)
     models = _network_choice(dataset)
     recipe_choice(dataset)
     values: dict[str, Any] = settings_form(SHOWN, "train", {}, columns=2)
@@ -63,6 +66,7 @@ def training_form() -> Wish:
             if group == "transfer":
                 values["start_from"] = start_choice()
             values |= settings_form(names, "train", {}, columns=3)
+    write_form_link(next(iter(datasets)), FIRST_CHOICE)
     if values["processes"] == 1:
         values["processes"] = devices
     changes = st.container()  # below all widgets: they would move while they are used
@@ -115,15 +119,23 @@ def _machine(choice: str) -> int:
     return count if together else 1
 
 
-def _dataset_choice() -> str:
+def _datasets() -> dict[str, bool]:
+    """Those that one can train on, and whether they are on this machine."""
     present = {status.name: status.present for status in dataset_status() if status.train}
-    options = [*present, *((TOGETHER, ALONE) if sketches() else ()), FOLDER]
+    return present | dict.fromkeys([*((TOGETHER, ALONE) if sketches() else ()), FOLDER], True)
 
+
+def _dataset_choice(present: Mapping[str, bool]) -> str:
     def label(name: str) -> str:
-        return name if present.get(name, True) else t("train.dataset_absent", name=name)
+        return name if present[name] else t("train.dataset_absent", name=name)
 
     chosen = st.selectbox(
-        t("setting.dataset.label"), options, format_func=label, key="train_dataset", help=t("setting.dataset.help"), persist_state="session"
+        t("setting.dataset.label"),
+        [*present],
+        format_func=label,
+        key="train_dataset",
+        help=t("setting.dataset.help"),
+        persist_state="session",
     )
     if chosen != FOLDER:
         return chosen

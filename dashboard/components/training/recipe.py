@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import streamlit as st
 
@@ -93,18 +94,24 @@ def _key(name: str) -> str:
 
 def _put_into_form(dataset: str, *, keep_networks: bool = False) -> None:
     """The recipe's settings; its network too, unless those that are chosen are to stay or are ones that it speaks of."""
-    name = st.session_state[CHOSEN]
-    config = RunConfig()
-    if name in PRESETS:
-        preset, networks = PRESETS[name], st.session_state.get("train_models") or []
-        config = preset.config(images=_training_images(preset, dataset))
-        if not keep_networks and not {config.model.model, *preset.warmup} & set(networks):
-            st.session_state["train_models"] = networks = [config.model.model]
-    for setting, value in config.flat().items():
-        if setting not in (*NOT_OF_A_RECIPE, "model"):
+    name, networks = st.session_state[CHOSEN], st.session_state.get("train_models") or []
+    if name in PRESETS and not keep_networks:
+        own = PRESETS[name].config().model.model
+        if not {own, *PRESETS[name].warmup} & set(networks):
+            st.session_state["train_models"] = networks = [own]
+    for setting, value in recipe_values(name, dataset, networks).items():
+        if setting not in NOT_OF_A_RECIPE:
             st.session_state[f"train_{setting}"] = as_widget_value(setting, value)
-    if name in PRESETS:
-        st.session_state["train_warmup_epochs"] = _warmup(preset, networks, dataset)
+
+
+def recipe_values(name: str, dataset: str, networks: Sequence[str]) -> dict[str, Any]:
+    """Every setting but the network and the data as the recipe, or the defaults, have it for these."""
+    if name not in PRESETS:
+        values = RunConfig().flat()
+    else:
+        preset = PRESETS[name]
+        values = preset.config(images=_training_images(preset, dataset)).flat() | {"warmup_epochs": _warmup(preset, networks, dataset)}
+    return {setting: value for setting, value in values.items() if setting not in ("model", "dataset")}
 
 
 def follow_networks(dataset: str) -> None:
