@@ -10,6 +10,25 @@ from dashboard.bootstrap import guarded
 from dashboard.i18n import t
 
 
+SCROLLS = 3000  # ms: the pictures above come one after the other and move what is below them
+_ARRIVE = """<script>
+(() => {
+  let moved = false;
+  for (const kind of ["wheel", "touchstart", "pointerdown", "keydown"])
+    addEventListener(kind, () => { moved = true; }, { once: true, capture: true, passive: true });
+  const end = Date.now() + SCROLLS;
+  const arrive = () => {
+    const place = document.querySelector(".st-key-KEY");
+    if (moved || !place || Date.now() > end) return;
+    place.style.scrollMarginTop = "4.5rem";
+    place.scrollIntoView({ block: "start" });
+    setTimeout(arrive, 200);
+  };
+  arrive();
+})();
+</script>"""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Panel:
     """`title` and `lead` (one sentence above the view, where there is one) are keys of sentences; `show` takes what the page has chosen."""
@@ -23,11 +42,13 @@ class Panel:
 def open_panel(
     label: str, panels: Mapping[str, Panel], *arguments: Any, key: str, heading: bool = False, none_open: str | None = None
 ) -> None:
-    """Asks which one, under `label`, and shows it. A link can open it: `?panel=lesion`. `none_open` is said while all are closed.
+    """Asks which one, under `label`, and shows it. A link can open it: `?panel=lesion`, and leads to it; a person who scrolls goes where
+    they want. `none_open` is said while all are closed.
 
     With `heading` the label is one, where the choice would else seem to belong to the widgets above it.
     """
-    if key not in st.session_state and st.query_params.get("panel") in panels:
+    linked = key not in st.session_state and st.query_params.get("panel") in panels
+    if linked:
         st.session_state[key] = st.query_params["panel"]
     if heading:
         st.subheader(label, anchor=False)
@@ -55,3 +76,5 @@ def open_panel(
             panels[chosen].show(*arguments)
 
     panel()
+    if linked:
+        st.html(_ARRIVE.replace("KEY", key).replace("SCROLLS", str(SCROLLS)), unsafe_allow_javascript=True)

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Page, expect
 
+from dashboard.components.panels import SCROLLS
 from dashboard.i18n import sentences
 from dashboard.navigation import SCREENS
-from tests.browser.conftest import Server
+from tests.browser.conftest import PATIENCE, Server
 
 
 @pytest.mark.parametrize("name", SCREENS)
@@ -37,3 +38,16 @@ def test_the_language_of_a_link_goes_before_the_browser_s(server: Server, page: 
     page.locator(".st-key-language").get_by_text("English").click()
     expect(page.get_by_role("heading", level=1, name=sentences("en")["page.home.title"], exact=True)).to_be_visible()
     expect(page).to_have_url(server.link(lang="en"))
+
+
+def test_a_link_to_a_panel_leads_to_it(server: Server, page: Page) -> None:
+    """It lies below the first screen; without one in the link the page begins at its top."""
+    control = page.locator(".st-key-gradient_further")
+    page.goto(server.link("gradients", run="resnet20-mnist"))
+    expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning", timeout=PATIENCE * 1000)
+    expect(control).not_to_be_in_viewport()
+    page.goto(server.link("gradients", run="resnet20-mnist", panel="paths"))
+    expect(control).to_be_in_viewport(timeout=PATIENCE * 1000)
+    page.wait_for_timeout(SCROLLS)
+    expect(control).to_be_in_viewport()
+    expect(page.get_by_role("button", name="Follow the paths of ResNet-20")).to_be_in_viewport()  # what it holds, not its edge alone
