@@ -10,7 +10,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.envi
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"  # servers of the tests' own
 os.environ.setdefault("MPLBACKEND", "Agg")  # captum imports pyplot, which must not look for a screen
 _own = tempfile.TemporaryDirectory(prefix="residual-lens-tests-")
-FULL_DATA = os.environ.get("RESNET_DATA")  # a machine's own data sets, for tests that measure on them
+# A machine's own data sets, for tests that measure on them; a process of pytest-xdist inherits what its parent has put into RESNET_DATA.
+FULL_DATA = os.environ.setdefault("RESIDUAL_LENS_FULL_DATA", os.environ.get("RESNET_DATA", ""))
 os.environ["RESNET_RUNS"] = f"{_own.name}/runs"
 os.environ["RESNET_DATA"] = f"{_own.name}/data"
 
@@ -18,7 +19,7 @@ os.environ["RESNET_DATA"] = f"{_own.name}/data"
 @pytest.fixture(scope="session")
 def full_data() -> Path:
     """The machine's own data folder; tests that need it are skipped where RESNET_DATA names none."""
-    if FULL_DATA is None:
+    if not FULL_DATA:
         pytest.skip("RESNET_DATA names no folder with full data sets")
     return Path(FULL_DATA)
 

@@ -1,5 +1,6 @@
 """Attribution maps of two networks in a grid: a row per network, a column per method, one scale that is centred on 0 and said."""
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from plotly.subplots import make_subplots
 from dashboard.charts.theme import DIVERGING, settled
 
 DIGITS = 5  # of numbers sent to the browser
+LONGEST_LINE = 14  # letters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,8 @@ def attribution_grid(
     `size` is its (height, width). `scale_words` stand at the ends and the middle of the scale, `place_words` before a place.
     """
     lead = 1 if image_title is not None else 0
-    titles = [*([image_title] if lead else []), *columns]
+    titles = [*([image_title] if lead else []), *(_in_lines(title) for title in columns)]
+    lines = max((title.count("<br>") for title in titles), default=0)
     figure = make_subplots(
         rows=len(rows),
         cols=lead + len(columns),
@@ -97,7 +100,13 @@ def attribution_grid(
             },
         }
     )  # fmt: skip
-    return settled(figure, height=len(rows) * cell_height + 70, top=48, bottom=34)
+    return settled(figure, height=len(rows) * cell_height + 52 + 18 * lines, top=30 + 18 * lines, bottom=34)
+
+
+def _in_lines(title: str) -> str:
+    """A method's name in lines that fit above a map in a narrow window."""
+    name, *rest = title.split("<br>")
+    return "<br>".join([*textwrap.wrap(name, LONGEST_LINE, break_long_words=False, break_on_hyphens=False), *rest])
 
 
 def _picture(figure: go.Figure, image: str | None, row: int, height: int, width: int) -> None:

@@ -9,7 +9,6 @@ import streamlit as st
 from dashboard.bootstrap import guarded
 from dashboard.i18n import t
 
-
 SCROLLS = 3000  # ms: the pictures above come one after the other and move what is below them
 _ARRIVE = """<script>
 (() => {

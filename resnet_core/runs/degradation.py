@@ -13,6 +13,7 @@ from typing import Any
 
 from resnet_core.config import RunConfig
 from resnet_core.errors import UserError
+from resnet_core.models import get_entry
 from resnet_core.recipes import read_recipe
 from resnet_core.runs.metrics import read_epochs
 from resnet_core.runs.opening import SHIPPED
@@ -84,7 +85,9 @@ def read_base(recipe: Path = RECIPE) -> RunConfig:
 
 
 def experiment(base: RunConfig, depths: Sequence[int] = DEPTHS, seeds: Sequence[int] = SEEDS) -> tuple[RunConfig, ...]:
-    """Seed by seed, so that whoever stops early has whole comparisons."""
+    """Seed by seed, so that whoever stops early has whole comparisons. Raises depth_not_6n_plus_2, and what is wrong with a seed."""
+    for depth in depths:
+        get_entry(f"{FAMILIES[0]}{depth}")
     return tuple(
         RunConfig.from_flat({"model": f"{family}{depth}", "seed": seed}, base) for seed in seeds for depth in depths for family in FAMILIES
     )

@@ -40,6 +40,7 @@ def shown_image(checkpoint: Checkpoint) -> ShownImage:
         _sources(checkpoint),
         format_func=lambda name: t(TITLES[name]),
         required=True,
+        wrap=True,
         key=CHOSEN,
         persist_state="session",
     )

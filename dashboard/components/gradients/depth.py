@@ -59,6 +59,7 @@ def _settings() -> tuple[ModelConfig, int, str]:
                 options,
                 default=options[0],
                 required=True,
+                wrap=True,
                 key=f"depth_{name}",
                 help=t(f"setting.{name}.help"),
             )
@@ -69,11 +70,18 @@ def _settings() -> tuple[ModelConfig, int, str]:
             format_func=lambda option: t(f"gradients.source_{option}"),
             default=SOURCES[0],
             required=True,
+            wrap=True,
             key="depth_source",
             help=t("gradients.source_help", count=COUNT),
         )
         width = st.segmented_control(
-            t("setting.width.label"), WIDTHS, format_func=lambda option: f"{option:g}", default=1.0, required=True, key="depth_width"
+            t("setting.width.label"),
+            WIDTHS,
+            format_func=lambda option: f"{option:g}",
+            default=1.0,
+            required=True,
+            wrap=True,
+            key="depth_width",
         )
     scale = st.segmented_control(
         t("setting.residual_scale.label"),
@@ -81,6 +89,7 @@ def _settings() -> tuple[ModelConfig, int, str]:
         format_func=lambda option: f"{option:g}",
         default=1.0,
         required=True,
+        wrap=True,
         key="depth_scale",
         help=t("setting.residual_scale.help"),
     )

@@ -171,7 +171,7 @@ class Stop(Exception):
 
 
 @EVERY
-@pytest.mark.parametrize("mode", ["eval", "train", "mixed"])
+@pytest.mark.parametrize("mode", ["train", "mixed"])
 def test_the_network_is_left_as_found(build: Any, witness: Any, pixels: Tensor, references: Tensor, method: str, mode: str) -> None:
     """After a map, a wrong target, and a stop in the middle of Captum's work; with frozen weights and gradients that somebody waits for."""
     model = build()

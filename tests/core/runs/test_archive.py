@@ -3,6 +3,7 @@
 import io
 import json
 import pickle
+import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,15 +31,16 @@ from resnet_core.runs import (
 from resnet_core.runs.files import digest
 from resnet_core.runs.worker import execute
 from resnet_core.training import Event, StepDone
+from tests.core.runs.conftest import SMALL
 
 Small = Callable[..., RunConfig]
 
 
-@pytest.fixture
-def stopped(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A run that was stopped in its second epoch, with a name, a note and a damaged newest state."""
-    monkeypatch.setattr("signal.signal", lambda number, handler: None)
-    run = store.create(small(epochs=2), "cpu", name="数字").run
+@pytest.fixture(scope="module")
+def stopped_once(tmp_path_factory: pytest.TempPathFactory, digits: str) -> Path:
+    """A store with a run that was stopped in its second epoch, with a name and a note."""
+    store = Store(tmp_path_factory.mktemp("stopped"))
+    run = store.create(RunConfig.from_flat({**SMALL, "dataset": digits, "epochs": 2}), "cpu", name="数字").run
     store.annotate(run, "a note")
     store.claim("cpu", run)
 
@@ -46,8 +48,23 @@ def stopped(store: Store, small: Small, monkeypatch: pytest.MonkeyPatch) -> Run:
         if isinstance(event, StepDone) and event.step == 20:
             raise BrokenPipeError
 
-    execute(store, run, listen=listen)
-    return store.run(run)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("signal.signal", lambda number, handler: None)
+        execute(store, run, listen=listen)
+    return store.root
+
+
+@pytest.fixture
+def store(stopped_once: Path, own_runs: Path) -> Store:
+    """With a copy of it for one test."""
+    shutil.copytree(stopped_once, own_runs)
+    return Store()
+
+
+@pytest.fixture
+def stopped(store: Store) -> Run:
+    (run,) = store.runs()
+    return run
 
 
 @pytest.fixture

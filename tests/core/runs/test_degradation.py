@@ -55,6 +55,12 @@ def test_the_experiment_differs_in_depth_shortcuts_and_seed_alone() -> None:
         assert RunConfig.from_flat({"model": base.model.model, "seed": base.train.seed}, config) == base
 
 
+def test_a_depth_that_no_network_has_is_refused() -> None:
+    with pytest.raises(UserError) as caught:
+        experiment(RunConfig(), depths=(8, 9))
+    assert (caught.value.code, caught.value.values["value"]) == ("depth_not_6n_plus_2", 9)
+
+
 def test_finished_trainings_are_collected_with_their_own_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -187,6 +187,7 @@ def test_what_began_on_a_gpu_in_half_precision_goes_on_without_one(store: Store,
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_compiled_steps_are_the_same_steps(store: Store, small: Small) -> None:
     """torch.compile, where a C++ compiler is at hand."""
     if shutil.which("g++") is None and shutil.which("clang++") is None:
