@@ -24,7 +24,8 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 COMPUTED = ("precision", "memory_format", "convolution")  # what a plan decides, by the names of the settings
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 MEMINFO = Path("/proc/meminfo")
-TRIAL_IMAGES = 64  # enough to tell the combinations apart
+TRIAL_IMAGES = 64  # enough to tell the combinations apart,
+TRIAL_SECONDS = 4.0  # where a step of so many does not take longer
 GLANCE_IMAGES = 4  # builds the kernels; and a CPU without bf16 units, which can be a hundred times slower with it, shows that here already
 HOPELESS = 4  # times slower than another combination, and longer than a second: not tried any longer
 LEAST_SAVED = 1 / 3  # of all multiplications of convolutions: with less to win, Winograd's are not tried
@@ -167,26 +168,45 @@ def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch
     choices = candidates(device, train)
     if len(choices) == 1:
         return choices[0]
-    timings: dict[str, float] = {}
     given_up: set[str] = set()  # precisions
     with _given_back(model):
         if train.convolution == "auto" and _has_little_to_save(model, images, choices):
             choices = [plan for plan in choices if plan.convolution == "direct"]
-        for count in (GLANCE_IMAGES, TRIAL_IMAGES, TRIAL_IMAGES):
-            fastest = math.inf  # of this round
-            for plan in choices:  # in turn: what else the machine does meanwhile slows down all of them
-                if plan.precision in given_up:
-                    continue
-                seconds, sound = _timed_step(model, images[:count], labels[:count], device, plan)
-                if plan.precision != "float32" and (not sound or seconds > max(HOPELESS * fastest, 1.0)):
-                    given_up.add(plan.precision)
-                if count == TRIAL_IMAGES and (sound or plan.precision == "float32"):
-                    timings[plan.name] = min(seconds, timings.get(plan.name, math.inf))
-                fastest = min(fastest, seconds)
+
+        def seconds(count: int) -> dict[str, float]:
+            return _in_turn(model, images[:count], labels[:count], device, choices, given_up)
+
+        count = _trial_images(min(seconds(GLANCE_IMAGES).values(), default=math.inf))
+        first, second = seconds(count), seconds(count)
+    timings = {name: min(took, second.get(name, math.inf)) for name, took in first.items()}
     tried = [plan for plan in choices if plan.name in timings]
     if not tried:  # a precision was asked for whose gradients are not finite: the training says so at its first step
         return choices[0]
     return replace(min(tried, key=lambda plan: timings[plan.name] / _handicap(plan)), timings=timings)
+
+
+def _in_turn(
+    model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, plans: Sequence[ComputePlan], given_up: set[str]
+) -> dict[str, float]:
+    """Seconds of one step of each: what else the machine does meanwhile slows down all of them. `given_up` are precisions that are hopeless
+    here or unsound; it grows.
+    """
+    found: dict[str, float] = {}
+    for plan in plans:
+        if plan.precision in given_up:
+            continue
+        seconds, sound = _timed_step(model, images, labels, device, plan)
+        hopeless = seconds > max(HOPELESS * min(found.values(), default=math.inf), 1.0)
+        if plan.precision != "float32" and (hopeless or not sound):
+            given_up.add(plan.precision)
+        if sound or plan.precision == "float32":
+            found[plan.name] = seconds
+    return found
+
+
+def _trial_images(glance: float) -> int:
+    """As many as a step of so many seconds at the glance leaves time for: large images on a slow machine must not keep a person waiting."""
+    return max(GLANCE_IMAGES, min(TRIAL_IMAGES, int(GLANCE_IMAGES * TRIAL_SECONDS / glance)))
 
 
 def _has_little_to_save(model: nn.Module, images: Tensor, choices: Sequence[ComputePlan]) -> bool:

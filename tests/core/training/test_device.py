@@ -232,6 +232,18 @@ def test_winograd_is_for_those_who_gain_a_tenth(splits: Splits, monkeypatch: pyt
     assert set(plan.timings) == {"float32/contiguous", "float32/channels_last", "float32/channels_last/winograd"}
 
 
+@pytest.mark.parametrize(("seconds", "images"), [(0.02, 50), (2.0, 16), (200.0, 4)])
+def test_slow_steps_are_tried_on_fewer_images(
+    model: nn.Module, batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, seconds: float, images: int
+) -> None:
+    """Half of so many seconds for a step, by this clock; all there are is 50."""
+    sizes: list[int] = []
+    model.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
+    fake_clock(monkeypatch, lambda: seconds)
+    plan_compute(model, *batch, CPU, TrainConfig(precision="float32", convolution="direct"))
+    assert sizes == [4, 4] + [images] * 4
+
+
 def test_a_precision_whose_gradients_are_not_finite_is_not_kept(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
     model.head.register_forward_hook(lambda m, i, o: o * math.nan if torch.is_autocast_enabled("cpu") else None)  # type: ignore[union-attr]
     plan = plan_compute(model, *batch, CPU, TrainConfig())
