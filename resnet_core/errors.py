@@ -133,8 +133,11 @@ def _rebuild(code: str, field: str | None, values: dict[str, object]) -> UserErr
     return UserError(code, field=field, **{k: v for k, v in values.items() if k != "field"})
 
 
+MANY = 16  # names that are read out
+
+
 def nearest(value: str, known: Iterable[str]) -> str:
-    """The remedy for a misspelt name: the closest known ones, else all of them."""
+    """The remedy for a misspelt name: the closest known ones, else all of them, or the first of many."""
     names = sorted(known)
     close = get_close_matches(value, names, n=3, cutoff=0.6)
-    return f"did you mean {', '.join(close)}" if close else f"known: {', '.join(names)}"
+    return f"did you mean {', '.join(close)}" if close else f"known: {', '.join(names[:MANY])}{', ...' if len(names) > MANY else ''}"

@@ -182,23 +182,28 @@ def _steps(key: str, choice: ImageChoice, count: int, matching: NDArray[np.int64
         st.session_state[f"{key}_page"] = page + by
 
     def go(index: int) -> None:
-        _go(key, ImageChoice(dataset=choice.dataset, split=choice.split, index=index))
+        st.session_state[f"{key}_beyond"] = None if 0 <= index < count else index
+        if 0 <= index < count:  # else the image stays, and the reason is said
+            _go(key, ImageChoice(dataset=choice.dataset, split=choice.split, index=index))
 
     with st.container(horizontal=True, wrap=False, gap="xxsmall", vertical_alignment="bottom"):
         st.button("", icon=":material/chevron_left:", key=f"{key}_back", help=t("pick.page_back"), on_click=turn, args=(-1,))
         st.number_input(
             t("pick.index", last=count - 1),
-            0,
-            count - 1,
+            value=None,
             step=1,
             key=widget,
-            on_change=lambda: go(st.session_state[widget]),
+            on_change=lambda: go(choice.index if st.session_state[widget] is None else st.session_state[widget]),
             width="stretch",
         )
         st.button(
             "", icon=":material/casino:", key=f"{key}_random", help=t("pick.random"), on_click=lambda: go(_other(matching, choice.index))
         )
         st.button("", icon=":material/chevron_right:", key=f"{key}_forward", help=t("pick.page_forward"), on_click=turn, args=(1,))
+    beyond = st.session_state.pop(f"{key}_beyond", None)
+    if beyond is not None:
+        where = {"name": choice.dataset, "split": choice.split, "value": beyond, "last": count - 1}
+        st.error(error_text(UserError("index_out_of_range", **where)), icon=":material/error:")
 
 
 def _other(matching: NDArray[np.int64], index: int) -> int:

@@ -43,3 +43,7 @@ def test_nearest_offers_up_to_three_close_names_else_all() -> None:
     assert nearest("vgg-16", known) == "did you mean vgg16"
     assert nearest("zzz", known) == "known: plain20, resnet20, resnet32, vgg16"
     assert nearest("a", []) == "known: "
+    assert (
+        nearest("zzz", [f"n{number:02}" for number in range(30)])
+        == "known: " + ", ".join(f"n{number:02}" for number in range(16)) + ", ..."
+    )

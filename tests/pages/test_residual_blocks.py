@@ -266,6 +266,22 @@ def test_choices_go_into_the_link(open_page: OpenPage) -> None:
 
 
 @pytest.mark.usefixtures("pair")
+def test_a_number_that_no_image_has_is_said_and_the_image_stays(open_page: OpenPage, language: str) -> None:
+    app = open_page(PAGE, language=language, image="mnist-mini:test:3")
+    for number in (10_000, -1):
+        app.number_input(key="image_picker").set_value(number).run()
+        assert_healthy(app)
+        (error,) = app.error
+        assert error.value.startswith(sentences(language)["error.index_out_of_range"].partition("{")[0])
+        assert str(number) in error.value
+        assert "9999" in error.value
+        assert app.number_input(key="image_picker").value == 3
+        assert app.query_params["image"] == "mnist-mini:test:3"
+    app.number_input(key="image_picker").set_value(12).run()
+    assert not app.error
+
+
+@pytest.mark.usefixtures("pair")
 def test_a_filter_by_label_goes_to_an_image_that_has_it(open_page: OpenPage) -> None:
     app = open_page(PAGE, run="plain8-tiny")
     app.selectbox(key="image_picker_label").set_value(3).run()

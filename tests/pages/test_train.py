@@ -169,6 +169,8 @@ def test_no_network_cannot_be_started(open_page: OpenPage) -> None:
 def test_a_missing_folder_is_one_sentence(open_page: OpenPage, language: str) -> None:
     app = open_page("train", language=language)
     app.selectbox(key="train_dataset").set_value("image-folder").run()
+    assert not app.error
+    assert sentences(language)["train.no_folder"] in [caption.value for caption in app.caption], "none is typed yet"
     app.text_input(key="train_folder").set_value("/no/such/folder").run()
     assert_healthy(app)
     assert sentences(language)["error.folder_missing"].format(path="/no/such/folder") in [error.value for error in app.error]

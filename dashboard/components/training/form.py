@@ -70,8 +70,11 @@ def training_form() -> Wish:
     if values["processes"] == 1:
         values["processes"] = devices
     changes = st.container()  # below all widgets: they would move while they are used
-    if not models:
-        st.caption(t("train.no_network"))
+    missing = "train.no_network" if not models else "train.no_folder" if dataset == f"{FOLDER}:" else None
+    if missing is not None:
+        st.caption(t(missing))
+        return Wish(configs=())
+    if any(_unknown(model) is not None for model in models):  # said below their names
         return Wish(configs=())
     try:
         configs = tuple(_config({**values, "dataset": dataset, "model": model}) for model in models)
@@ -161,13 +164,19 @@ def _network_choice(dataset: str) -> list[str]:
     )
     with st.container():
         for name in chosen:
-            try:
-                get_entry(name)
-            except UserError as error:
+            if (error := _unknown(name)) is not None:
                 st.error(error_text(error), icon=":material/error:")
         if len(chosen) == 1 and (twin := _known_twin(chosen[0])):
             st.button(t("train.add_twin", twin=twin), key="train_add_twin", icon=":material/add:", on_click=_add_network, args=(twin,))
     return chosen
+
+
+def _unknown(name: str) -> UserError | None:
+    try:
+        get_entry(name)
+    except UserError as error:
+        return error
+    return None
 
 
 def _known_twin(name: str) -> str | None:
