@@ -120,7 +120,8 @@ def error_text(error: UserError) -> str:
 def message_text(code: str, values: Mapping[str, object]) -> str:
     """The sentence of a code that the core stored: of an error, else of a note."""
     key = f"error.{code}"
-    return t(key if has_text(key) else f"note.{code}", **{name: _in_words(name, value) for name, value in values.items()})
+    text = t(key if has_text(key) else f"note.{code}", **{name: _in_words(name, value) for name, value in values.items()})
+    return text.replace("](", "]\\(")  # inside Markdown, what a link or a file says must draw no picture and no link
 
 
 def _in_words(name: str, value: object) -> object:

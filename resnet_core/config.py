@@ -120,7 +120,9 @@ class DataConfig(Config):
     valid_fraction: float = setting(0.2, "share of the training set kept for validation", minimum=0.01, maximum=0.9)
     split_seed: int = setting(0, "seed of the stratified split", minimum=0, maximum=2**31 - 1)
     image_size: int | None = setting(None, "side to resize images to; none keeps the set's own size", minimum=8, maximum=512, unit="px")
-    train_limit: int | None = setting(None, "use only this many training images (stratified); none uses all", minimum=2)
+    train_limit: int | None = setting(
+        None, "use only this many training images (stratified); none uses all", minimum=2, maximum=100_000_000
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,7 +218,9 @@ class TrainConfig(Config):
     )
     label_smoothing: float = setting(0.0, "share of the target spread over all classes", minimum=0, maximum=0.9)
     clip_norm: float | None = setting(None, "scale the gradient down to this norm; none is off", minimum=1e-6)
-    patience: int | None = setting(None, "stop after this many epochs without a better validation accuracy; none is off", minimum=1)
+    patience: int | None = setting(
+        None, "stop after this many epochs without a better validation accuracy; none is off", minimum=1, maximum=10_000
+    )
     ema_decay: float | None = setting(
         None,
         "decay of the exponential moving average of the weights, which is then evaluated and saved; none is off",
@@ -243,9 +247,11 @@ class TrainConfig(Config):
     sync_batchnorm: bool = setting(
         True, "several processes: BatchNorm over the whole batch, so that their number changes nothing; off: each its own share, faster"
     )
-    probe_every: int | None = setting(None, "steps between two recordings of block statistics; none is once an epoch", minimum=1)
+    probe_every: int | None = setting(
+        None, "steps between two recordings of block statistics; none is once an epoch", minimum=1, maximum=100_000_000
+    )
     keep_every: int | None = setting(
-        None, "keep a checkpoint every this many epochs besides first, best and last; none keeps those only", minimum=1
+        None, "keep a checkpoint every this many epochs besides first, best and last; none keeps those only", minimum=1, maximum=10_000
     )
 
 

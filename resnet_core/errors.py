@@ -31,6 +31,7 @@ MESSAGES: dict[str, str] = {
     "checkpoint_no_weights": "Run {run} has no finished epoch yet, so there are no weights to open; wait for its first epoch.",
     "checkpoint_never_written": "Run {run} is {status} and never came to the end of an epoch, so it has no trained weights; resume it or train another.",
     "link_opens_no_files": "Links open no files of this machine, so {value!r} is not shown; import it on the page Runs, or with 'python -m resnet_core import-weights'.",
+    "link_without_file": "The link starts from a file of weights that only one machine has, so the file is not in it; choose the weights again.",
     "data_missing": "The data set {name} is not in {path}; fetch it with 'python -m resnet_core data fetch {name}' or set RESNET_DATA.",
     "data_download_failed": "The data set {name} could not be downloaded ({reason}); check the network or put its files into {path}.",
     "data_damaged": "The data set {name} in {path} cannot be read ({reason}); delete the folder and fetch it again.",

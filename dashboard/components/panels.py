@@ -9,15 +9,17 @@ import streamlit as st
 from dashboard.bootstrap import guarded
 from dashboard.i18n import t
 
-SCROLLS = 3000  # ms: the pictures above come one after the other and move what is below them
+SCROLLS = 3000  # ms after the page is computed: the pictures above come one after the other and move what is below them
 _ARRIVE = """<script>
 (() => {
   let moved = false;
   for (const kind of ["wheel", "touchstart", "pointerdown", "keydown"])
     addEventListener(kind, () => { moved = true; }, { once: true, capture: true, passive: true });
-  const end = Date.now() + SCROLLS;
+  let end = Infinity;
   const arrive = () => {
     const place = document.querySelector(".st-key-KEY");
+    const app = document.querySelector("[data-testid=stApp]");
+    if (end === Infinity && app?.dataset.testScriptState === "notRunning") end = Date.now() + SCROLLS;
     if (moved || !place || Date.now() > end) return;
     place.style.scrollMarginTop = "4.5rem";
     place.scrollIntoView({ block: "start" });
@@ -74,6 +76,6 @@ def open_panel(
         with guarded():
             panels[chosen].show(*arguments)
 
-    panel()
-    if linked:
+    if linked:  # before the panel, which may take its time
         st.html(_ARRIVE.replace("KEY", key).replace("SCROLLS", str(SCROLLS)), unsafe_allow_javascript=True)
+    panel()

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from resnet_core.config import RunConfig
+from resnet_core.config import RunConfig, TrainConfig
 from resnet_core.errors import NOTES, UserError
 from resnet_core.inspection.residual import BlockStatistics
 from resnet_core.runs.metrics import EPOCH_COLUMNS, STEP_COLUMNS
 from resnet_core.runs.run import ENDED
+from resnet_core.training.device import COMPUTED
 from resnet_core.training.events import RunStarted
 
 FORMAT = "residual-lens-run-1"
@@ -98,6 +99,9 @@ def _check_facts(facts: Mapping[str, Any]) -> None:
         needed = bool(facts) and item.default is MISSING and item.default_factory is MISSING
         if (needed or item.name in facts) and (not isinstance(facts.get(item.name), kind) or isinstance(facts[item.name], bool)):
             raise Refused(f"{item.name} in facts is not valid")
+    for name in COMPUTED:
+        if name in facts and facts[name] not in (TrainConfig.settings()[name].choices or ()):
+            raise Refused(f"{name} in facts is not valid")
 
 
 def _check_result(result: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ from resnet_core.runs.resume_state import ResumeState, load_resume_state, save_r
 from resnet_core.runs.run import Run
 from resnet_core.runs.store import Store
 from resnet_core.runs.transfer import Transfer, start_weights
-from resnet_core.training.device import COMPUTED, ComputePlan, peak_memory, pick_device
+from resnet_core.training.device import COMPUTED, ComputePlan, candidates, peak_memory, pick_device
 from resnet_core.training.evaluate import Evaluation, evaluate
 from resnet_core.training.events import EpochDone, Event, Noted, RunStarted, StepDone
 from resnet_core.training.loop import Training
@@ -389,14 +389,16 @@ class _Work:
             self.writer.flush()
 
     def _plan_of_pair(self) -> ComputePlan | None:
-        """Both members of a pair compute alike: as the first one chose."""
+        """Both members of a pair compute alike: as the first one chose, if this one could have chosen it."""
         own = self.run.config.train
+        could = {plan.name for plan in candidates(pick_device(own.device), own)}
         for other in self.store.pair_of(self.run):
             asked = other.config.train
             if other.run == self.run.run or not other.facts or other.device != self.run.device:
                 continue
-            if all(getattr(asked, name) == getattr(own, name) for name in COMPUTED):
-                return ComputePlan.of(other.facts)
+            chosen = ComputePlan.of(other.facts)
+            if all(getattr(asked, name) == getattr(own, name) for name in COMPUTED) and chosen.name in could:
+                return chosen
         return None
 
     def _start_weights(self, splits: Splits) -> FittedWeights | None:

@@ -27,7 +27,8 @@ MEMINFO = Path("/proc/meminfo")
 TRIAL_IMAGES = 64  # enough to tell the combinations apart,
 TRIAL_SECONDS = 4.0  # where a step of so many does not take longer
 GLANCE_IMAGES = 4  # builds the kernels; and a CPU without bf16 units, which can be a hundred times slower with it, shows that here already
-HOPELESS = 4  # times slower than another combination, and longer than a second: not tried any longer
+HOPELESS = 4  # times slower than another combination, and longer than a second: not tried any longer,
+SLOWER = 1.5  # nor of so much slower ones where a step takes longer than TRIAL_SECONDS
 LEAST_SAVED = 1 / 3  # of all multiplications of convolutions: with less to win, Winograd's are not tried
 WORTH_IT = 0.9  # of the seconds of direct convolutions: for less, nobody should wonder about other last digits
 MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # names of glibc's malloc.h
@@ -155,9 +156,11 @@ def _has_winograd(plan: ComputePlan, device: torch.device) -> bool:
     return device.type == "cpu" and (plan.precision, plan.memory_format) == ("float32", "channels_last")
 
 
-def runs_here(plan: ComputePlan, device: torch.device) -> bool:
-    """Whether this device can train so: a training that goes on may have begun on another one."""
-    return plan.precision != "float16" or device.type != "cpu"
+def carried_on(plan: ComputePlan, device: torch.device) -> ComputePlan | None:
+    """The plan of a training that began elsewhere, as far as this device has it; None where it lacks the precision."""
+    if device.type == "cpu":
+        return None if plan.precision == "float16" else plan
+    return replace(plan, convolution="direct")
 
 
 def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, train: TrainConfig) -> ComputePlan:
@@ -168,40 +171,52 @@ def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch
     choices = candidates(device, train)
     if len(choices) == 1:
         return choices[0]
-    given_up: set[str] = set()  # precisions
+    trial = _Trial(model, images, labels, device)
     with _given_back(model):
         if train.convolution == "auto" and _has_little_to_save(model, images, choices):
             choices = [plan for plan in choices if plan.convolution == "direct"]
-
-        def seconds(count: int) -> dict[str, float]:
-            return _in_turn(model, images[:count], labels[:count], device, choices, given_up)
-
-        count = _trial_images(min(seconds(GLANCE_IMAGES).values(), default=math.inf))
-        first, second = seconds(count), seconds(count)
+        first = trial.seconds(choices, GLANCE_IMAGES)
+        count = _trial_images(min(first.values(), default=math.inf))
+        if count > GLANCE_IMAGES:
+            first = trial.seconds(choices, count)
+        second = trial.seconds(choices, count)
     timings = {name: min(took, second.get(name, math.inf)) for name, took in first.items()}
-    tried = [plan for plan in choices if plan.name in timings]
+    tried = [plan for plan in choices if plan.name in timings and plan.precision not in trial.unsound]
     if not tried:  # a precision was asked for whose gradients are not finite: the training says so at its first step
         return choices[0]
-    return replace(min(tried, key=lambda plan: timings[plan.name] / _handicap(plan)), timings=timings)
+    return replace(
+        min(tried, key=lambda plan: timings[plan.name] / _handicap(plan)), timings={plan.name: timings[plan.name] for plan in tried}
+    )
 
 
-def _in_turn(
-    model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, plans: Sequence[ComputePlan], given_up: set[str]
-) -> dict[str, float]:
-    """Seconds of one step of each: what else the machine does meanwhile slows down all of them. `given_up` are precisions that are hopeless
-    here or unsound; it grows.
+@dataclass(frozen=True)
+class _Trial:
+    """Steps of several plans in turn: what else the machine does meanwhile slows down all of them. Precisions that are hopeless here, or
+    unsound, are tried no more.
     """
-    found: dict[str, float] = {}
-    for plan in plans:
-        if plan.precision in given_up:
-            continue
-        seconds, sound = _timed_step(model, images, labels, device, plan)
-        hopeless = seconds > max(HOPELESS * min(found.values(), default=math.inf), 1.0)
-        if plan.precision != "float32" and (hopeless or not sound):
-            given_up.add(plan.precision)
-        if sound or plan.precision == "float32":
-            found[plan.name] = seconds
-    return found
+
+    model: nn.Module
+    images: Tensor
+    labels: Tensor
+    device: torch.device
+    hopeless: set[str] = field(default_factory=set)
+    unsound: set[str] = field(default_factory=set)
+
+    def seconds(self, plans: Sequence[ComputePlan], count: int) -> dict[str, float]:
+        """Of one step on so many images, by the plan's name."""
+        found: dict[str, float] = {}
+        for plan in plans:
+            if plan.precision in self.hopeless | self.unsound:
+                continue
+            took, sound = _timed_step(self.model, self.images[:count], self.labels[:count], self.device, plan)
+            if plan.precision != "float32":
+                fastest = min(found.values(), default=math.inf)
+                if took > max((HOPELESS if took < TRIAL_SECONDS else SLOWER) * fastest, 1.0):
+                    self.hopeless.add(plan.precision)
+                if not sound:
+                    self.unsound.add(plan.precision)
+            found[plan.name] = took
+        return found
 
 
 def _trial_images(glance: float) -> int:
@@ -219,7 +234,7 @@ def _handicap(plan: ComputePlan) -> float:
 
 @contextlib.contextmanager
 def _given_back(model: nn.Module) -> Iterator[None]:
-    """At the end weights, buffers, gradients and the order in memory are as before, and so are the random numbers to come."""
+    """At the end weights, buffers and gradients are as before, and so are the random numbers to come; the memory order is contiguous."""
     kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     gradients = [(parameter, parameter.grad) for parameter in model.parameters()]
     with torch.random.fork_rng(devices=[]):

@@ -20,7 +20,7 @@ from resnet_core.inspection.residual import BlockStatistics, residual_statistics
 from resnet_core.models import block_places, build_model, part_of
 from resnet_core.training.averaging import average, averaged
 from resnet_core.training.batches import Targets, changed_batch
-from resnet_core.training.device import FORMATS, ComputePlan, device_name, keep_freed_memory, pick_device, plan_compute, runs_here
+from resnet_core.training.device import FORMATS, ComputePlan, carried_on, device_name, keep_freed_memory, pick_device, plan_compute
 from resnet_core.training.evaluate import predict_batches, score
 from resnet_core.training.events import BlocksMeasured, EpochDone, Event, RunStarted, StepDone, Validating
 from resnet_core.training.freezing import freeze_all_but_head, hold_frozen_statistics, trainable_parameters, unfreeze
@@ -70,11 +70,8 @@ class Training:
         self.model: nn.Module = build_model(config.model, splits.spec, seed=config.train.seed, device=device)
         if start_weights is not None:
             self.model.load_state_dict(start_weights)
-        begun = ComputePlan(**resume["plan"]) if resume else None
-        if begun is not None and runs_here(begun, device):
-            self.plan = begun
-        else:
-            self.plan = team.tell((plan or self._plan(anew=begun is not None)) if team.leads else None)
+        begun = carried_on(ComputePlan(**resume["plan"]), device) if resume else None
+        self.plan = begun or team.tell((plan or self._plan(anew=resume is not None)) if team.leads else None)
         if not team.is_alone and config.train.sync_batchnorm:
             self.model = synchronized_norms(self.model, device)
         self.model.to(memory_format=FORMATS[self.plan.memory_format])

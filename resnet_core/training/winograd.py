@@ -126,14 +126,15 @@ def _filtered(images: Tensor, kernel: Tensor) -> Tensor:
     (count, _, height, width), (*_, before, after) = images.shape, kernel.shape
     down, across = _tiles(height), _tiles(width)
     frequencies = (TO_KERNEL @ kernel.reshape(KERNEL**2, -1)).view(-1, before, after)
-    output = images.new_empty(count, down, OUTPUT, across, OUTPUT, after)
+    whole = (count, after, OUTPUT * down, OUTPUT * across)
+    output = torch.empty(whole, dtype=images.dtype, memory_format=torch.channels_last)
+    squares = output.permute(0, 2, 3, 1).view(count, down, OUTPUT, across, OUTPUT, after)
     padded = _padded(images)
     for part in _parts(count, down * across * max(before, after)):
         products = torch.bmm(_input_tiles(padded[part]).transpose(0, 1), frequencies)  # (36, tiles, K)
         tiles = (FROM_TILE @ products.view(INPUT**2, -1)).view(OUTPUT, OUTPUT, -1, down, across, after)
-        output[part] = tiles.permute(2, 3, 0, 4, 1, 5)
-    whole = output.view(count, OUTPUT * down, OUTPUT * across, after)[:, :height, :width]
-    return whole.contiguous().permute(0, 3, 1, 2)
+        squares[part] = tiles.permute(2, 3, 0, 4, 1, 5)
+    return output if whole[2:] == (height, width) else output[:, :, :height, :width].clone(memory_format=torch.channels_last)
 
 
 def _weight_gradient(images: Tensor, gradient: Tensor) -> Tensor:

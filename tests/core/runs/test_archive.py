@@ -50,7 +50,8 @@ def stopped_once(tmp_path_factory: pytest.TempPathFactory, digits: str) -> Path:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("signal.signal", lambda number, handler: None)
-        execute(store, run, listen=listen)
+        ended = execute(store, run, listen=listen)
+    assert (ended.status, ended.epoch, ended.step) == ("stopped", 1, 20)
     return store.root
 
 
@@ -192,6 +193,8 @@ def edited(file: Path, change: Callable[[dict[str, Any]], object], member: str =
         (lambda d: d.update(facts="x"), "facts"),
         (lambda d: d["facts"].pop("parameters"), "parameters in facts"),
         (lambda d: d["facts"].update(device=7), "device in facts"),
+        (lambda d: d["facts"].update(convolution="magic"), "convolution in facts"),
+        (lambda d: d["facts"].update(precision="float8"), "precision in facts"),
         (lambda d: d["result"].update(test_accuracy="x"), "test_accuracy"),
         (lambda d: d["result"].update(test_accuracy=0.9), "without what comes with it"),
         (lambda d: d["result"].update(seconds=float("nan")), "seconds"),

@@ -22,7 +22,7 @@ from resnet_core.errors import UserError
 from resnet_core.models import build_model
 from resnet_core.training import Training, available_devices, device_memory, device_name, evaluate, peak_memory, pick_device
 from resnet_core.training import device as device_module
-from resnet_core.training.device import ComputePlan, candidates, plan_compute, synchronize
+from resnet_core.training.device import ComputePlan, candidates, carried_on, plan_compute, synchronize
 from resnet_core.training.events import EpochDone, StepDone
 from resnet_core.training.winograd import WinogradConvolutions
 
@@ -232,6 +232,33 @@ def test_winograd_is_for_those_who_gain_a_tenth(splits: Splits, monkeypatch: pyt
     assert set(plan.timings) == {"float32/contiguous", "float32/channels_last", "float32/channels_last/winograd"}
 
 
+@pytest.mark.parametrize("unsound_from", range(3))
+def test_gradients_that_are_unsound_once_are_unsound(
+    model: nn.Module, batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, unsound_from: int
+) -> None:
+    """With stochastic depth every step draws anew: at the glance, in the first step, or in the second."""
+    steps: list[ComputePlan] = []
+
+    def step(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, plan: ComputePlan) -> tuple[float, bool]:
+        steps.append(plan)
+        done = sum(other.precision == plan.precision for other in steps)
+        return (0.1, True) if plan.precision == "float32" else (0.01, done <= 2 * unsound_from)
+
+    monkeypatch.setattr(device_module, "_timed_step", step)
+    assert plan_compute(model, *batch, CPU, TrainConfig()).precision == "float32"
+
+
+def test_a_training_is_carried_on_as_far_as_the_device_can() -> None:
+    half, filtered = (
+        ComputePlan(precision="float16", memory_format="channels_last"),
+        ComputePlan(precision="float32", memory_format="channels_last", convolution="winograd"),
+    )
+    assert carried_on(half, CPU) is None
+    assert carried_on(half, torch.device("cuda")) == half
+    assert carried_on(filtered, CPU) == filtered
+    assert carried_on(filtered, torch.device("cuda")) == ComputePlan(precision="float32", memory_format="channels_last")
+
+
 @pytest.mark.parametrize(("seconds", "images"), [(0.02, 50), (2.0, 16), (200.0, 4)])
 def test_slow_steps_are_tried_on_fewer_images(
     model: nn.Module, batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, seconds: float, images: int
@@ -241,7 +268,7 @@ def test_slow_steps_are_tried_on_fewer_images(
     model.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
     fake_clock(monkeypatch, lambda: seconds)
     plan_compute(model, *batch, CPU, TrainConfig(precision="float32", convolution="direct"))
-    assert sizes == [4, 4] + [images] * 4
+    assert sizes == [4, 4] + [images] * (4 if images > 4 else 2), "the glance itself is the first of two where no more images fit"
 
 
 def test_a_precision_whose_gradients_are_not_finite_is_not_kept(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:

@@ -55,16 +55,31 @@ def test_output_and_gradients_are_those_of_a_direct_convolution(
         assert distance(ours, theirs) < 1e-5
 
 
+@pytest.mark.parametrize("channels", [64, 256])
 @pytest.mark.parametrize("needed", [0, 1])
-def test_only_the_gradients_that_somebody_needs_are_computed(needed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The input of a frozen layer, or the weights of the first one that trains."""
-    inputs = [torch.randn(2, 256, 8, 8), torch.randn(256, 256, 3, 3)]
+def test_only_the_gradients_that_somebody_needs_are_computed(needed: int, channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The input of a frozen layer, or the weights of the first one that trains; of a sum, whose gradient is one number for all."""
+    inputs = [torch.randn(2, channels, 8, 8), torch.randn(channels, channels, 3, 3)]
     inputs[needed].requires_grad_()
     output = convolve(*inputs)
-    other = {0: "_weight_gradient", 1: "_filtered"}[needed]
-    monkeypatch.delattr(winograd_module, other)
+    for other in {0: ("_weight_gradient",), 1: ("_filtered", "conv2d_input")}[needed]:
+        monkeypatch.delattr(winograd_module, other)
     output.sum().backward()
-    assert inputs[needed].grad is not None
+    functional.conv2d(*(found := [tensor.detach().double().requires_grad_() for tensor in inputs]), padding=1).sum().backward()
+    assert distance(inputs[needed].grad, found[needed].grad) < 1e-5  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("channels", [64, 256])
+@pytest.mark.parametrize("side", [8, 7])
+def test_its_output_can_be_changed_in_place(channels: int, side: int) -> None:
+    """As a ReLU does that is written so."""
+    layers = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.ReLU(inplace=True))
+    images = torch.randn(2, channels, side, side)
+    with WinogradConvolutions():
+        layers(images).sum().backward()
+        with torch.inference_mode():
+            assert distance(layers(images), functional.relu(layers[0](images))) < 1e-5
+    assert layers[0].weight.grad is not None
 
 
 def test_a_second_derivative_is_refused_instead_of_wrong() -> None:
@@ -145,7 +160,7 @@ def test_inside_the_mode_a_network_takes_it_where_it_saves(monkeypatch: pytest.M
 
 
 def test_a_training_learns_the_same(start: Callable[..., Training]) -> None:
-    """Four epochs of a network whose stages have 64, 128 and 256 channels, on images of 10, 5 and 3 px."""
+    """Four epochs of two steps each, of a network whose stages have 64, 128 and 256 channels, on images of 10, 5 and 3 px."""
     told = {}
     for convolution in ("direct", "winograd"):
         training = start(width=4.0, memory_format="channels_last", convolution=convolution, epochs=4, batch_size=25, learning_rate=0.01)
@@ -153,5 +168,6 @@ def test_a_training_learns_the_same(start: Callable[..., Training]) -> None:
         events = list(training.events())
         told[convolution] = [e.loss for e in events if isinstance(e, StepDone)], [e.valid_loss for e in events if isinstance(e, EpochDone)]
     for ours, theirs in zip(told["winograd"], told["direct"], strict=True):
-        assert ours == pytest.approx(theirs, rel=1e-3)
+        assert ours[:2] == pytest.approx(theirs[:2], rel=1e-4)
+        assert ours == pytest.approx(theirs, rel=1e-2), "rounding grows from step to step"
     assert told["winograd"] != told["direct"], "winograd was never used"
