@@ -308,7 +308,7 @@ def test_untrained_networks_by_depth(open_page: OpenPage, language: str, monkeyp
     app = open_page(PAGE, language=language)
     app.segmented_control(key="depth_width").set_value(0.5)
     app.segmented_control(key="depth_option").set_value("C")
-    app.segmented_control(key="depth_scale").set_value(0.3).run()
+    app.segmented_control(key="depth_residual_scale").set_value(0.3).run()
     assert_healthy(app)
     charts = [json.loads(element.proto.spec) for element in app.get("vega_lite_chart")]
     assert len(charts) == 2

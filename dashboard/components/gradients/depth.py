@@ -74,26 +74,22 @@ def _settings() -> tuple[ModelConfig, int, str]:
             key="depth_source",
             help=t("gradients.source_help", count=COUNT),
         )
-        width = st.segmented_control(
-            t("setting.width.label"),
-            WIDTHS,
-            format_func=lambda option: f"{option:g}",
-            default=1.0,
-            required=True,
-            wrap=True,
-            key="depth_width",
-        )
-    scale = st.segmented_control(
-        t("setting.residual_scale.label"),
-        SCALES,
+        width = _factor("width", WIDTHS)
+    scale = _factor("residual_scale", SCALES)
+    return ModelConfig(**chosen, width=width, residual_scale=scale), int(depth), source
+
+
+def _factor(name: str, options: Sequence[float]) -> float:
+    return st.segmented_control(
+        t(f"setting.{name}.label"),
+        options,
         format_func=lambda option: f"{option:g}",
         default=1.0,
         required=True,
         wrap=True,
-        key="depth_scale",
-        help=t("setting.residual_scale.help"),
+        key=f"depth_{name}",
+        help=t(f"setting.{name}.help"),
     )
-    return ModelConfig(**chosen, width=width, residual_scale=scale), int(depth), source
 
 
 # -- measuring --------------------------------------------------------------------------------------------------------------------
