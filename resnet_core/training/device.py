@@ -31,7 +31,7 @@ HOPELESS = 4  # times slower than another combination, and longer than a second:
 SLOWER = 1.5  # nor of so much slower ones where a step takes longer than TRIAL_SECONDS
 LEAST_SAVED = 1 / 3  # of all multiplications of convolutions: with less to win, Winograd's are not tried
 WORTH_IT = 0.9  # of the seconds of direct convolutions: for less, nobody should wonder about other last digits
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # names of glibc's malloc.h
+MMAP_THRESHOLD, TRIM_THRESHOLD, ARENA_MAX = -3, -1, -8  # names of glibc's malloc.h
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +109,14 @@ def keep_freed_memory() -> bool:
     """From now on this process keeps what it frees instead of handing it back; says whether this C library can be told so.
 
     A training step on the CPU allocates the same activations again and again. By default glibc gives every large one back to the
-    kernel, which clears its pages anew in the next step: a tenth of a step of resnet20 on MNIST.
+    kernel, which clears its pages anew in the next step: a tenth of a step of resnet20 on MNIST. All threads share one arena: what the
+    backward pass, a thread of its own, frees in another one would never serve the forward pass.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    return bool(mallopt(MMAP_THRESHOLD, 2**30)) and bool(mallopt(TRIM_THRESHOLD, 2**31 - 1))
+    wishes = ((MMAP_THRESHOLD, 2**30), (TRIM_THRESHOLD, 2**31 - 1), (ARENA_MAX, 1))
+    return all([bool(mallopt(name, value)) for name, value in wishes])
 
 
 def updates_at_once(device: torch.device) -> bool | None:
