@@ -115,8 +115,8 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    wishes = ((MMAP_THRESHOLD, 2**30), (TRIM_THRESHOLD, 2**31 - 1), (ARENA_MAX, 1))
-    return all([bool(mallopt(name, value)) for name, value in wishes])
+    granted = [mallopt(name, value) for name, value in ((MMAP_THRESHOLD, 2**30), (TRIM_THRESHOLD, 2**31 - 1), (ARENA_MAX, 1))]
+    return all(granted)
 
 
 def updates_at_once(device: torch.device) -> bool | None:
