@@ -138,7 +138,7 @@ MANY = 16  # names that are read out
 
 
 def nearest(value: str, known: Iterable[str]) -> str:
-    """The remedy for a misspelt name: the closest known ones, else all of them, or the first of many."""
+    """The remedy for a misspelt name: the closest known ones or those that hold it, else all of them, or the first of many."""
     names = sorted(known)
-    close = get_close_matches(value, names, n=3, cutoff=0.6)
+    close = get_close_matches(value, names, n=3, cutoff=0.6) or [name for name in names if value and value.lower() in name.lower()][:3]
     return f"did you mean {', '.join(close)}" if close else f"known: {', '.join(names[:MANY])}{', ...' if len(names) > MANY else ''}"
