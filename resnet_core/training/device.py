@@ -30,7 +30,8 @@ GLANCE_IMAGES = 4  # builds the kernels; and a CPU without bf16 units, which can
 HOPELESS = 4  # times slower than another combination, and longer than a second: not tried any longer,
 SLOWER = 1.5  # nor of so much slower ones where a step takes longer than TRIAL_SECONDS
 LEAST_SAVED = 1 / 3  # of all multiplications of convolutions: with less to win, Winograd's are not tried
-WORTH_IT = 0.9  # of the seconds of direct convolutions: for less, nobody should wonder about other last digits
+CLOSE = 1.25  # times the seconds of the fastest: another step has to tell
+WORTH_IT = 0.95  # of the seconds of direct convolutions: for less, nobody should wonder about other last digits
 MMAP_THRESHOLD, TRIM_THRESHOLD, ARENA_MAX = -3, -1, -8  # names of glibc's malloc.h
 
 
@@ -166,7 +167,7 @@ def carried_on(plan: ComputePlan, device: torch.device) -> ComputePlan | None:
 
 
 def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, train: TrainConfig) -> ComputePlan:
-    """Time two steps of each combination and keep the fastest whose gradients are sound; the model is left as found.
+    """Time two steps of each combination, a third one of those that come close to each other, and keep the fastest whose gradients are sound; the model is left as found.
 
     `images` (B, C, H, W) float and `labels` (B,) stand for a training batch.
     """
@@ -181,14 +182,20 @@ def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch
         count = _trial_images(min(first.values(), default=math.inf))
         if count > GLANCE_IMAGES:
             first = trial.seconds(choices, count)
-        second = trial.seconds(choices, count)
-    timings = {name: min(took, second.get(name, math.inf)) for name, took in first.items()}
+        timings = _faster(first, trial.seconds(choices, count))
+        close = [plan for plan in choices if timings.get(plan.name, math.inf) < CLOSE * min(timings.values(), default=math.inf)]
+        if len(close) > 1:
+            timings = _faster(timings, trial.seconds(close, count))
     tried = [plan for plan in choices if plan.name in timings and plan.precision not in trial.unsound]
     if not tried:  # a precision was asked for whose gradients are not finite: the training says so at its first step
         return choices[0]
     return replace(
         min(tried, key=lambda plan: timings[plan.name] / _handicap(plan)), timings={plan.name: timings[plan.name] for plan in tried}
     )
+
+
+def _faster(once: Mapping[str, float], again: Mapping[str, float]) -> dict[str, float]:
+    return {name: min(took, again.get(name, math.inf)) for name, took in once.items()}
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,14 @@ def test_a_depth_that_does_not_exist(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("restnet20", "resnet20"), ("ResNet-20", "resnet20"), ("plane8", "plain8"), ("resnet", "resnet"), ("zzz", "alexnet"), ("wide", "wide_resnet50_2")],
+    [
+        ("restnet20", "resnet20"),
+        ("ResNet-20", "resnet20"),
+        ("plane8", "plain8"),
+        ("resnet", "resnet"),
+        ("zzz", "alexnet"),
+        ("wide", "wide_resnet50_2"),
+    ],
 )
 def test_an_unknown_name_is_answered_with_near_ones(name: str, hint: str) -> None:
     with pytest.raises(UserError) as caught:

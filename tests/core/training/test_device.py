@@ -171,7 +171,7 @@ def test_planning_leaves_the_model_as_found_and_keeps_the_fastest(model: nn.Modu
     found.check()
     assert {"float32/contiguous", "float32/channels_last"} <= set(plan.timings)
     assert not any("float16/" in key.replace("bfloat16", "") for key in plan.timings)
-    assert plan.name == min(plan.timings, key=lambda key: plan.timings[key] / (0.9 if "winograd" in key else 1))
+    assert plan.name == min(plan.timings, key=lambda key: plan.timings[key] / (0.95 if "winograd" in key else 1))
 
 
 def test_so_does_planning_that_fails(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
@@ -212,11 +212,11 @@ def test_a_precision_that_is_a_hundred_times_slower_costs_one_step(
     fake_clock(monkeypatch, lambda: 100.0 if steps and steps[-1] == "bfloat16" else 0.1)
     plan = plan_compute(model, *batch, CPU, TrainConfig())
     assert plan.precision == "float32"
-    assert steps == ["float32"] * 3 + ["bfloat16"] + ["float32"] * 4
+    assert steps == ["float32"] * 3 + ["bfloat16"] + ["float32"] * 6
 
 
-@pytest.mark.parametrize(("share", "kept"), [(0.95, "direct"), (0.8, "winograd")])
-def test_winograd_is_for_those_who_gain_a_tenth(splits: Splits, monkeypatch: pytest.MonkeyPatch, share: float, kept: str) -> None:
+@pytest.mark.parametrize(("share", "kept"), [(0.97, "direct"), (0.7, "winograd")])
+def test_winograd_is_for_those_who_gain_by_it(splits: Splits, monkeypatch: pytest.MonkeyPatch, share: float, kept: str) -> None:
     model, batch = (
         build_model(ModelConfig(model="resnet8", width=4.0), splits.spec),
         (normalize(splits.train.images, splits.spec), splits.train.labels),
@@ -227,7 +227,8 @@ def test_winograd_is_for_those_who_gain_a_tenth(splits: Splits, monkeypatch: pyt
     )
     fake_clock(monkeypatch, lambda: 0.1 * share if inside and inside[-1] else 0.1)
     plan = plan_compute(model, *batch, CPU, TrainConfig(precision="float32"))
-    assert inside[1:] == [False, False, True] * 3  # after the pass that counts what it saves
+    rounds = 3 if kept == "winograd" else 4  # one more where they come close
+    assert inside[1:] == [False, False, True] * rounds  # after the pass that counts what it saves
     assert plan.convolution == kept
     assert set(plan.timings) == {"float32/contiguous", "float32/channels_last", "float32/channels_last/winograd"}
 
@@ -268,7 +269,9 @@ def test_slow_steps_are_tried_on_fewer_images(
     model.register_forward_hook(lambda module, inputs, output: sizes.append(len(output)))
     fake_clock(monkeypatch, lambda: seconds)
     plan_compute(model, *batch, CPU, TrainConfig(precision="float32", convolution="direct"))
-    assert sizes == [4, 4] + [images] * (4 if images > 4 else 2), "the glance itself is the first of two where no more images fit"
+    assert sizes == [4, 4] + [images] * (6 if images > 4 else 4), (
+        "both are as fast, so there is a third step; the glance itself is the first of two where no more images fit"
+    )
 
 
 def test_a_precision_whose_gradients_are_not_finite_is_not_kept(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
