@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "1" if "PYTEST_XDIST_WORKER" in os.environ else "2")  # read when torch is imported
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; there are several processes of tests
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"  # servers of the tests' own
 os.environ.setdefault("MPLBACKEND", "Agg")  # captum imports pyplot, which must not look for a screen
 _own = tempfile.TemporaryDirectory(prefix="residual-lens-tests-")
