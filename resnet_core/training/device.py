@@ -167,7 +167,8 @@ def carried_on(plan: ComputePlan, device: torch.device) -> ComputePlan | None:
 
 
 def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, train: TrainConfig) -> ComputePlan:
-    """Time two steps of each combination, a third one of those that come close to each other, and keep the fastest whose gradients are sound; the model is left as found.
+    """Time two steps of each combination, a third one of those that come close to each other, and keep the fastest whose gradients are
+    sound; the model is left as found.
 
     `images` (B, C, H, W) float and `labels` (B,) stand for a training batch.
     """
@@ -178,6 +179,8 @@ def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch
     with _given_back(model):
         if train.convolution == "auto" and _has_little_to_save(model, images, choices):
             choices = [plan for plan in choices if plan.convolution == "direct"]
+        if len(choices) == 1:
+            return choices[0]
         first = trial.seconds(choices, GLANCE_IMAGES)
         count = _trial_images(min(first.values(), default=math.inf))
         if count > GLANCE_IMAGES:

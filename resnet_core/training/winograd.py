@@ -103,7 +103,7 @@ class _Convolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, weight: Tensor) -> Tensor:
         ctx.save_for_backward(images, weight)
-        if min(weight.shape[:2]) < FEWEST_OUTSIDE:
+        if _gains_only_weights(weight):
             return functional.conv2d(images, weight, padding=1)
         return _filtered(images, weight.permute(2, 3, 1, 0))
 
@@ -112,13 +112,18 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         images, weight = ctx.saved_tensors
         of_images = of_weight = None
-        if ctx.needs_input_grad[0] and min(weight.shape[:2]) < FEWEST_OUTSIDE:
+        if ctx.needs_input_grad[0] and _gains_only_weights(weight):
             of_images = conv2d_input(images.shape, weight, gradient, padding=1)
         elif ctx.needs_input_grad[0]:  # a convolution with the kernel turned round
             of_images = _filtered(gradient, weight.flip(2, 3).permute(2, 3, 0, 1))
         if ctx.needs_input_grad[1]:
             of_weight = _weight_gradient(images, gradient)
         return of_images, of_weight
+
+
+def _gains_only_weights(weight: Tensor) -> bool:
+    """Whether the output and the gradient of the input are sooner there without tiles."""
+    return min(weight.shape[:2]) < FEWEST_OUTSIDE
 
 
 def _filtered(images: Tensor, kernel: Tensor) -> Tensor:
