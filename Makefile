@@ -13,7 +13,7 @@ run: $(VENV)/.runtime ## install what is needed, then start the dashboard (PORT=
 
 test: $(VENV)/.development ## install what tests need, get a browser, run every test but the long ones (ARGS="-k name" for some)
 	@$(PY) tests/browser/get_browser.py
-	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-long: $(VENV)/.development ## the tests that take minutes, which `make test` leaves out
 	@$(PY) -m pytest -m long --timeout 3600 $(ARGS)

@@ -95,7 +95,7 @@ def _label(name: str, rule: Setting) -> str:
 
 def _kind(config: type[Config], name: str) -> tuple[Any, bool]:
     """The type of a field without None, and whether None is allowed."""
-    hint = typing.get_type_hints(config)[name]
+    hint = config.hints()[name]
     if isinstance(hint, types.UnionType):
         return next(part for part in typing.get_args(hint) if part is not type(None)), True
     return (tuple if typing.get_origin(hint) is tuple else hint), False

@@ -4,6 +4,7 @@ A config is frozen and valid at birth: wrong values raise `UserError` naming the
 """
 
 import dataclasses
+import functools
 import json
 import math
 import re
@@ -47,13 +48,20 @@ class Config:
     """What the configs share: validation at birth, `settings()`, and the way to and from plain dicts."""
 
     def __post_init__(self) -> None:
-        hints = typing.get_type_hints(type(self))
+        hints = self.hints()
         for item in fields(self):  # type: ignore[arg-type]
             object.__setattr__(self, item.name, _checked(item, hints[item.name], getattr(self, item.name)))
 
     @classmethod
-    def settings(cls) -> dict[str, Setting]:
-        return {item.name: item.metadata["setting"] for item in fields(cls)}  # type: ignore[arg-type]
+    @functools.cache
+    def settings(cls) -> Mapping[str, Setting]:
+        return types.MappingProxyType({item.name: item.metadata["setting"] for item in fields(cls)})  # type: ignore[arg-type]
+
+    @classmethod
+    @functools.cache
+    def hints(cls) -> Mapping[str, Any]:
+        """What each setting is annotated with. Python works the annotations out anew at every call, and a page asks hundreds of times."""
+        return types.MappingProxyType(typing.get_type_hints(cls))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

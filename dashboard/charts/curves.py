@@ -193,4 +193,4 @@ def _layered(name: str, layers: list[alt.Chart], height: int) -> alt.LayerChart:
     # The wheel alone scrolls the page; with Ctrl it zooms, as in maps on the web.
     zoom = alt.selection_interval(name=f"{name}_zoom", bind="scales", encodings=["x"], zoom="wheel![event.ctrlKey || event.shiftKey]")
     layers[0] = layers[0].add_params(zoom).properties(name=f"{name}_view")
-    return alt.layer(*layers).properties(height=height, padding=LAST_LABEL)
+    return alt.layer(*layers, height=height, padding=LAST_LABEL)

@@ -21,9 +21,9 @@ def button(page: Page, name: str) -> Locator:
     return page.locator(f".st-key-train_{name}").get_by_role("button")
 
 
-def begin(server: Server, page: Page) -> Run:
-    """Open Train, press Start with what the form offers, wait for the first steps."""
-    page.goto(server.link("train"))
+def begin(server: Server, page: Page, **form: str) -> Run:
+    """Open Train, press Start with what the form offers, or the link says, and wait for the first steps."""
+    page.goto(server.link("train", **form))
     button(page, "start").click()
     expect(page.locator(".st-key-train_progress")).to_contain_text(STEPS, timeout=STARTED * 1000)
     return until(Store(server.runs), lambda run: run.step > 0)
@@ -87,7 +87,7 @@ def test_start_pause_resume_stop(fresh_server: Callable[[], Server], new_page: C
 def test_a_killed_server_loses_no_training(tmp_path: Path, new_page: Callable[..., Page]) -> None:
     server = start_server(tmp_path)
     page = new_page()
-    begin(server, page)
+    begin(server, page, networks="resnet8", set="epochs=300")
     store = Store(server.runs)
     page.context.close()  # first: a page without its server would complain
     server.process.kill()

@@ -1,5 +1,6 @@
 """Pages without a browser: Streamlit's AppTest, from app.py, in both languages."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
 from streamlit.testing.v1 import AppTest
 
+from dashboard.components import vega
 from dashboard.i18n import LANGUAGES, sentences
 from dashboard.state import LANGUAGE
 
@@ -41,6 +44,32 @@ def server_that_knows_its_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a real server does after its first visitor: every page is started by app.py."""
     monkeypatch.setattr(PagesManager, "uses_pages_directory", False)
     monkeypatch.setattr("streamlit.testing.v1.app_test.PagesManager", KnownPages)
+
+
+components_found_once = functools.cache(manifest_scanner.scan_component_manifests)
+
+
+@pytest.fixture(autouse=True)
+def server_that_knows_its_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real server looks through all installed packages once, at its start; every AppTest would anew, half a second each."""
+    monkeypatch.setattr(manifest_scanner, "scan_component_manifests", components_found_once)
+
+
+charts_checked: set[str | None] = set()
+
+
+@pytest.fixture(autouse=True)
+def charts_that_are_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages leave out the check against Vega-Lite's schema; here each chart has it the first time that a process of tests shows it."""
+
+    def checked(chart: vega.Chart, key: str | None) -> vega.Chart:
+        if key in charts_checked:
+            return unchecked(chart, key)
+        charts_checked.add(key)
+        return chart
+
+    unchecked = vega._unchecked
+    monkeypatch.setattr(vega, "_unchecked", checked)
 
 
 @pytest.fixture(params=LANGUAGES)

@@ -10,6 +10,7 @@ from dashboard.charts.theme import SERIES
 from dashboard.components.architectures.described import Subject, described
 from dashboard.components.architectures.diagram import words
 from dashboard.components.architectures.drawing import show_drawing
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from resnet_core.config import ModelConfig
 from resnet_core.models import ModelDescription
@@ -111,7 +112,7 @@ def _options(channels: int, side: int) -> None:
         )
         .properties(height=84, width=430)
     )
-    st.altair_chart(chart, key="block_options", alt=t("architectures.options_alt"))
+    show_vega(chart, key="block_options", alt=t("architectures.options_alt"))
     by = dict(zip(OPTIONS, rows[:3], strict=True))
     st.caption(t("architectures.options_read", b=f"{by['B']['shortcut']:,}", c=f"{rows[5]['shortcut']:,}"))
 

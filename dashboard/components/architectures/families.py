@@ -7,6 +7,7 @@ from dashboard.charts.network_sizes import SizeRow, SizeWords, depth_chart, line
 from dashboard.components.architectures.described import Subject
 from dashboard.components.csv_button import csv_button
 from dashboard.components.names import family_label, network_label
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from resnet_core.models import ModelDescription, get_entry
 from resnet_core.models.sizes import network_sizes
@@ -25,10 +26,10 @@ def families_view(subject: Subject, drawn: ModelDescription) -> None:
     )
     left, right = st.columns(2, gap="medium")
     with left:
-        st.altair_chart(depth_chart(rows, "parameters", words), key="families_parameters", alt=t("architectures.families_parameters_alt"))
-        st.altair_chart(depth_chart(rows, "macs", words, legend=False), key="families_macs", alt=t("architectures.families_macs_alt"))
+        show_vega(depth_chart(rows, "parameters", words), key="families_parameters", alt=t("architectures.families_parameters_alt"))
+        show_vega(depth_chart(rows, "macs", words, legend=False), key="families_macs", alt=t("architectures.families_macs_alt"))
     with right:
-        st.altair_chart(linear_chart(rows, words), key="families_linear", alt=t("architectures.families_linear_alt"))
+        show_vega(linear_chart(rows, words), key="families_linear", alt=t("architectures.families_linear_alt"))
     with st.container(horizontal=True, wrap=False, gap="small"):
         csv_button(
             lambda: pd.DataFrame([vars(row) for row in rows]).to_csv(index=False).encode(),

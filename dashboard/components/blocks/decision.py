@@ -9,6 +9,7 @@ from dashboard.charts.theme import network_style
 from dashboard.components.background_job import Progress, Work, background_job
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, image_label, network_label, short_block
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.loading import file_state, find_twin, settled_model
 from dashboard.measuring import (
@@ -96,7 +97,7 @@ def _one_image(checkpoint: Checkpoint, image: ShownImage, probes: Mapping[str, P
         answer_title=t("decision.answer"),
         method_title=t("decision.method"),
     )
-    st.altair_chart(chart, key="decision_image", alt=t("decision.image_alt", network=network))
+    show_vega(chart, key="decision_image", alt=t("decision.image_alt", network=network))
     label, said = label_of(checkpoint, image), {"network": network, "answer": classes[final], "block": block_label(decided)}
     st.caption(t("decision.own_read", **said) if label is None else t("decision.image_read", **said, label=label))
 
@@ -121,7 +122,7 @@ def _all_images(networks: Sequence[Checkpoint], found: Sequence[Studied]) -> Non
         y_title=t("decision.accuracy"),
         method_title=t("decision.method"),
     )
-    st.altair_chart(chart, key="decision_set", alt=title)
+    show_vega(chart, key="decision_set", alt=title)
     st.caption(" ".join(_counted(network, report) for network, (_, report) in zip(networks, found, strict=True)))
 
 

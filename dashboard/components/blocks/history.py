@@ -13,6 +13,7 @@ from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, checkpoint_label, network_label, short_block
 from dashboard.components.runs.words import status_badge
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.loading import open_checkpoint, store
 from dashboard.state import ShownImage, select, selection
@@ -97,7 +98,7 @@ def _draw(records: Records, measure: str, model_name: str, *, key: str, x_end: i
     labels = {block.name: block_label(block.name) for block in next(iter(records.values()))}
     values = {step: {block.name: getattr(block, measure) for block in blocks} for step, blocks in records.items()}
     with st.container(key="block_history"):
-        st.altair_chart(
+        show_vega(
             history_heatmap(
                 history_cells(values, labels),
                 {name: short_block(name) for name in labels},
@@ -113,7 +114,6 @@ def _draw(records: Records, measure: str, model_name: str, *, key: str, x_end: i
             key=key,
             on_select=opens,
             selection_mode=CELL,
-            width="stretch",
             alt=t("history.alt", measure=t(MEASURES[measure].title), network=network_label(model_name)),
         )
     means = t("history.means", measure=t(MEASURES[measure].title), help=t(MEASURES[measure].help))

@@ -15,6 +15,7 @@ from dashboard.components.background_job import Progress, Work, background_job
 from dashboard.components.blocks.removal import removal_button, show_removed
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, image_label, network_label, short_block
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.loading import block_names, file_state, find_twin, own_model, settled_model
 from dashboard.measuring import (
@@ -193,7 +194,7 @@ def _answers(place: DeltaGenerator, networks: Sequence[Checkpoint], image: Shown
     with place.container():
         st.markdown(f"**{t('lesion.answer_title', image=image_label(image))}**")
         alt = t("lesion.answer_alt", network=network_label(networks[0].model_name))
-        st.altair_chart(chart, key=f"lesion_answers_{len(networks)}", alt=alt)
+        show_vega(chart, key=f"lesion_answers_{len(networks)}", alt=alt)
 
 
 def _class_changes(networks: Sequence[Checkpoint], lesions: Sequence[tuple[Lesion, Lesion]]) -> None:
@@ -203,7 +204,7 @@ def _class_changes(networks: Sequence[Checkpoint], lesions: Sequence[tuple[Lesio
     ]
     st.markdown(f"**{t('lesion.classes_title')}**")
     chart = class_change_bars(networks[0].spec.classes, values, x_title=t("lesion.class"), y_title=t("lesion.change"), height=CHART_HEIGHT)
-    st.altair_chart(chart, key="lesion_classes", alt=t("lesion.classes_title"))
+    show_vega(chart, key="lesion_classes", alt=t("lesion.classes_title"))
 
 
 def _values(checkpoint: Checkpoint, values: Sequence[float], whole: float = 0.0) -> NetworkValues:
@@ -273,7 +274,7 @@ def _each_alone(networks: Sequence[Checkpoint], dataset: str) -> None:
         x_title=t("lesion.block_axis"),
         y_title=t("lesion.accuracy"),
     )
-    st.altair_chart(chart, key="lesion_alone_chart", alt=t("lesion.alone_title"))
+    show_vega(chart, key="lesion_alone_chart", alt=t("lesion.alone_title"))
     st.caption(t("lesion.alone_read", count=len(images[0]), chance=percent(_chance(networks[0]), 0)))
 
 
@@ -295,7 +296,7 @@ def _random_blocks(networks: Sequence[Checkpoint], dataset: str) -> None:
         return
     bands = [_band(network, lesions) for network, lesions in zip(networks, found, strict=True)]
     chart = loss_bands(bands, chance=_chance(networks[0]), x_title=t("lesion.count_axis"), y_title=t("lesion.accuracy"))
-    st.altair_chart(chart, key="lesion_random_chart", alt=t("lesion.random_title"))
+    show_vega(chart, key="lesion_random_chart", alt=t("lesion.random_title"))
     st.caption(t("lesion.random_read", draws=DRAWS, count=len(images[0])))
 
 

@@ -9,6 +9,7 @@ from dashboard.components.compare.data import Answered
 from dashboard.components.compare.pair import Pair
 from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import percent
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from resnet_core.comparison import Answers
 
@@ -23,7 +24,7 @@ def calibration_view(pair: Pair, answered: Answered, shown: Shown) -> None:
             y_title=t("compare.right_axis"),
             count_title=t("compare.images"),
         )
-        st.altair_chart(chart, key="compare_reliability", width="stretch", alt=t("compare.reliability_alt"))
+        show_vega(chart, key="compare_reliability", alt=t("compare.reliability_alt"))
         errors = " · ".join(t("compare.ece_of", network=label, ece=percent(answers.reliability.error)) for label, _, answers in networks)
         st.caption(t("compare.reliability_read", errors=errors))
     classes = pair.a.spec.classes
@@ -34,7 +35,7 @@ def calibration_view(pair: Pair, answered: Answered, shown: Shown) -> None:
             x_title=t("compare.class_axis"),
             y_title=t("compare.class_accuracy_axis"),
         )
-        st.altair_chart(chart, key="compare_classes", width="stretch", alt=t("compare.classes_alt"))
+        show_vega(chart, key="compare_classes", alt=t("compare.classes_alt"))
         with st.container(horizontal=True, wrap=False, gap="small"):
             csv_button(
                 lambda: _csv(pair, answered),

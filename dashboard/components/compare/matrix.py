@@ -11,6 +11,7 @@ from dashboard.components.compare.data import Answered
 from dashboard.components.compare.pair import Pair
 from dashboard.components.formats import percent
 from dashboard.components.gallery import Picture, gallery
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.measuring import pixels_of
 from dashboard.state import ImageChoice, select
@@ -43,12 +44,11 @@ def matrix_view(pair: Pair, answered: Answered) -> None:
         count_title=t("compare.images"),
         selected=cell,
     )
-    st.altair_chart(
+    show_vega(
         chart,
         key="compare_matrix",
         on_select=_clicked,
         selection_mode=CELL,
-        width="stretch",
         alt=t("compare.matrix_alt", n=len(answered.indices)),
     )
     _shortcuts(answered)

@@ -17,6 +17,7 @@ from dashboard.components.compare.pair import Pair
 from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import number, percent
 from dashboard.components.names import short_block
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.loading import settled_model
 from dashboard.memory import tidied
@@ -65,7 +66,7 @@ def _cka(pair: Pair, answered: Answered) -> None:
         column_title=pair.labels[1],
         value_title="CKA",
     )
-    st.altair_chart(chart, key="compare_cka_chart", width="stretch", alt=t("compare.cka_alt"))
+    show_vega(chart, key="compare_cka_chart", alt=t("compare.cka_alt"))
     with st.container(horizontal=True, wrap=False, gap="small"):
         csv_button(
             lambda: pd.DataFrame(found.values, index=list(found.a), columns=list(found.b)).to_csv().encode(),
@@ -196,6 +197,4 @@ def _scatter(pair: Pair, answered: Answered, place: int, found: Projection, indi
         answer_title=t("compare.answer"),
         selected=pair.image.index,
     )
-    st.altair_chart(
-        chart, key=key, on_select=clicked, selection_mode=POINT, width="stretch", alt=t("compare.points_alt", network=pair.labels[place])
-    )
+    show_vega(chart, key=key, on_select=clicked, selection_mode=POINT, alt=t("compare.points_alt", network=pair.labels[place]))

@@ -16,6 +16,7 @@ from dashboard.components.compare.maps import Request, image_link, image_of, in_
 from dashboard.components.compare.pair import SIDES, Pair
 from dashboard.components.formats import number, percent
 from dashboard.components.names import network_label, part_word
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.loading import own_model, settled_model
 from resnet_core.attribution import (
@@ -161,7 +162,7 @@ def _curves(pair: Pair, found: Sequence[Worth]) -> None:
         ]
         with column:
             chart = pixel_curves(lines, x_title=t(f"compare.{kind}_axis"), y_title=t("compare.probability_axis"))
-            st.altair_chart(chart, key=f"compare_{kind}", width="stretch", alt=t(f"compare.{kind}_alt"))
+            show_vega(chart, key=f"compare_{kind}", alt=t(f"compare.{kind}_alt"))
             st.caption(t(f"compare.{kind}_read"))
 
 
@@ -216,5 +217,5 @@ def _randomised(pair: Pair, found: Sequence[Worth]) -> None:
                 y_title=t("compare.likeness_axis"),
                 height=260,
             )
-            st.altair_chart(chart, key="compare_sanity_lines", width="stretch", alt=t("compare.sanity_lines_alt"))
+            show_vega(chart, key="compare_sanity_lines", alt=t("compare.sanity_lines_alt"))
     st.caption(t("compare.sanity_read"))

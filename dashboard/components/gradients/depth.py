@@ -15,6 +15,7 @@ from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import duration
 from dashboard.components.gradients.words import evidence, threshold_text, verdict_badge
 from dashboard.components.names import network_label
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.loading import leave_cores_to_trainings, split_images
 from resnet_core.config import ModelConfig
@@ -170,12 +171,12 @@ def _show(found: Sequence[UntrainedGradients], depth: int) -> None:
             limits=[sign * limit for limit in (LEANING, EXTREME) for sign in (-1, 1)],
             height=270,
         )
-        st.altair_chart(chart, key="depth_ratio_chart", width="stretch", alt=t("gradients.ratio_alt"))
+        show_vega(chart, key="depth_ratio_chart", alt=t("gradients.ratio_alt"))
     with right:
         norms = depth_norms_chart(
             _norm_bands(found, depth), x_title=t("gradients.block_number_axis"), y_title=t("gradients.input_axis"), height=270
         )
-        st.altair_chart(norms, key="depth_norms_chart", width="stretch", alt=t("gradients.depth_norms_alt", depth=depth))
+        show_vega(norms, key="depth_norms_chart", alt=t("gradients.depth_norms_alt", depth=depth))
     for place, family in zip(st.columns(len(FAMILIES), gap="medium"), FAMILIES, strict=True):
         with place, st.container(border=True, gap="xsmall"):
             _words(family, depth, [one for one in found if (one.family, one.depth) == (family, depth)])

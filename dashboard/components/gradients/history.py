@@ -12,6 +12,7 @@ from dashboard.components.csv_button import csv_button
 from dashboard.components.gradients.recordings import LAYERS, Recording, recording_of, trained_together
 from dashboard.components.names import distinct, network_label, part_word, short_block
 from dashboard.components.runs.words import status_badge
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.loading import store
 from resnet_core.runs import Checkpoint, run_of, shipped_names
@@ -106,7 +107,7 @@ def _show(members: Sequence[Recording], by_layer: bool) -> None:
             )
             with st.container(key=f"gradient_history_{recording.name}"):
                 alt = t("gradients.history_alt", network=network_label(recording.model_name))
-                st.altair_chart(chart, key=f"gradient_heatmap_{recording.name}", width="stretch", alt=alt)
+                show_vega(chart, key=f"gradient_heatmap_{recording.name}", alt=alt)
     said = t("gradients.history_layers_read", setting=t("setting.probe_every.label")) if by_layer else t("gradients.history_read")
     st.caption(said)
 

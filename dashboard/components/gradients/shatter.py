@@ -9,6 +9,7 @@ from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import percent
 from dashboard.components.gradients.data import Member, before_training, twin_of
 from dashboard.components.names import network_label
+from dashboard.components.vega import show_vega
 from dashboard.i18n import error_text, t
 from dashboard.loading import file_state, images_for, labelled_images, leave_cores_to_trainings, settled_model
 from dashboard.measuring import pixels_of
@@ -65,7 +66,7 @@ def _toy() -> None:
                 height=TALL if last else LOW,
             )
             alt = t("shatter.toy_trace_alt", network=_kind_word(kind), depth=depth)
-            st.altair_chart(chart, key=f"shatter_trace_{kind}", width="stretch", alt=alt)
+            show_vega(chart, key=f"shatter_trace_{kind}", alt=alt)
     with correlation:
         lines = [
             CorrelationLine(name=_kind_word(kind), style=network_style(kind), lags=toy.lags, values=toy.autocorrelation)
@@ -131,10 +132,9 @@ def _own(checkpoint: Checkpoint) -> None:
                 y_title=t("shatter.line_y"),
                 height=TALL if last else LOW,
             )
-            st.altair_chart(
+            show_vega(
                 chart,
                 key=f"shatter_line_{place}",
-                width="stretch",
                 alt=t("shatter.line_alt", network=member.label, first=ends[0], second=ends[1]),
             )
     with correlation:
@@ -221,7 +221,7 @@ def _line_table(found: list[tuple[Member, LineGradients]]) -> pd.DataFrame:
 
 def _correlation(lines: list[CorrelationLine], *, key: str) -> None:
     chart = correlation_chart(lines, x_title=t("shatter.lag"), y_title=t("shatter.correlation"), height=TALL + LOW + 16)
-    st.altair_chart(chart, key=key, width="stretch", alt=t("shatter.correlation_alt"))
+    show_vega(chart, key=key, alt=t("shatter.correlation_alt"))
 
 
 def _download(table: pd.DataFrame, name: str, key: str) -> None:

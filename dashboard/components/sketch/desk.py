@@ -14,6 +14,7 @@ from dashboard.components.sketch.pictures import show_pixels
 from dashboard.components.sketch.sources import SOURCES, WIDTH, Given, pick_source
 from dashboard.components.sketch.why import show_why
 from dashboard.components.sketch.words import percent_said
+from dashboard.components.vega import show_vega
 from dashboard.i18n import error_text, t
 from dashboard.navigation import link_to
 from resnet_core.data.sketch import SIDE
@@ -90,7 +91,7 @@ def _show_answers(answers: list[Answer]) -> None:
         y_title=t("sketch.probability"),
         height=300,
     )
-    st.altair_chart(chart, width="stretch", alt=t("sketch.bars_alt"))
+    show_vega(chart, alt=t("sketch.bars_alt"))
     st.caption(" ".join([t("sketch.bars_caption"), *_about_confidence(answers)]))
 
 

@@ -21,6 +21,7 @@ from dashboard.components.names import block_label, network_label, short_block
 from dashboard.components.sketch.pictures import show_pixels
 from dashboard.components.sketch.sources import Given
 from dashboard.components.sketch.words import percent_said
+from dashboard.components.vega import show_vega
 from dashboard.i18n import error_text, t
 from dashboard.loading import file_state, has_blocks, leave_cores_to_trainings, open_checkpoint, settled_model
 from dashboard.measuring import PROBE_IMAGES, probe_images, seconds_per_image
@@ -128,7 +129,7 @@ def _without_parts(given: Given, asked: Asked) -> None:
             y_title="",
             value_title=t("sketch.probability"),
         )
-        st.altair_chart(chart, width="stretch", alt=t("sketch.erase_alt", network=asked.label))
+        show_vega(chart, alt=t("sketch.erase_alt", network=asked.label))
     st.caption(" ".join([t("sketch.erase_read", network=asked.label), _needed(asked, names, table)]))
 
 
@@ -202,7 +203,7 @@ def _draw_blocks(given: Given, asked: Asked, probes: Mapping[str, Probe]) -> Non
         answer_title=t("decision.answer"),
         method_title=t("decision.method"),
     )
-    st.altair_chart(chart, key="sketch_blocks", alt=t("decision.image_alt", network=network_label(checkpoint.model_name)))
+    show_vega(chart, key="sketch_blocks", alt=t("decision.image_alt", network=network_label(checkpoint.model_name)))
     st.caption(
         t("sketch.blocks_read", network=asked.label, answer=classes[int(answers[-1])], block=block_label(decided), name=asked.class_name)
     )

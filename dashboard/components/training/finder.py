@@ -15,6 +15,7 @@ import streamlit as st
 from dashboard.charts.finder import finder_curve
 from dashboard.components.background_job import Progress, Work, background_job
 from dashboard.components.formats import number
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.loading import store
 from resnet_core.config import RunConfig, TrainConfig
@@ -67,7 +68,7 @@ def _show(found: Sweep) -> None:
     chart = finder_curve(
         found.learning_rates, found.losses, found.smoothed, found.suggestion, x_title=t("axis.learning_rate"), y_title=t("axis.train_loss")
     )
-    st.altair_chart(chart, key="train_finder_curve", width="stretch", alt=t("finder.alt"))
+    show_vega(chart, key="train_finder_curve", alt=t("finder.alt"))
     if found.suggestion is None:
         st.caption(t("finder.none"))
         return

@@ -16,6 +16,7 @@ from dashboard.components.training.pictures import augmented_pictures
 from dashboard.components.training.prefill import FOLDER
 from dashboard.components.training.recipe import follow_networks, recipe_changes, recipe_choice
 from dashboard.components.training.transfer import start_choice, transfer_words
+from dashboard.components.vega import show_vega
 from dashboard.forms import setting_widget, settings_form
 from dashboard.i18n import error_text, t
 from dashboard.loading import store
@@ -220,7 +221,7 @@ def _costs(configs: tuple[RunConfig, ...]) -> None:
     curve = _schedule(first.train, min(per_epoch, max(MOST_STEPS // first.train.epochs, 1)))
     end = max(per_epoch * first.train.epochs - 1, 1)
     chart = sparkline(curve, x_title=t("axis.step"), y_title=t("axis.learning_rate"), x_end=end)
-    st.altair_chart(chart, key="train_schedule", width="stretch", alt=t("train.schedule_alt"))
+    show_vega(chart, key="train_schedule", alt=t("train.schedule_alt"))
     st.caption(t("train.schedule_read_plateau" if first.train.schedule == "plateau" else "train.schedule_read"))
 
 

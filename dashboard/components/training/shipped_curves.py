@@ -1,9 +1,12 @@
 """How the shipped networks were trained, from the history in their own files: something real to see before anything was trained here."""
 
+from itertools import islice
+
 import streamlit as st
 
 from dashboard.charts.curves import Curve, epoch_curves, loss_curves
 from dashboard.charts.theme import network_styles
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.loading import open_checkpoint
 from resnet_core.errors import UserError
@@ -19,7 +22,7 @@ def show_shipped_curves() -> None:
     The error on a logarithmic scale: of networks that all end above 99% the accuracies would be one flat line.
     """
     names = shipped_names()
-    checkpoints = [found for name in names if has_twin(name, names) and (found := _with_history(name))][:MOST]
+    checkpoints = list(islice((found for name in names if has_twin(name, names) and (found := _with_history(name))), MOST))
     if not checkpoints:
         return
     st.markdown(t("train.shipped_title", names=", ".join(checkpoint.name for checkpoint in checkpoints)))
@@ -42,9 +45,9 @@ def show_shipped_curves() -> None:
         for split in ("train", "valid")
     )
     chart = loss_curves(steps, x_title=t("axis.step"), y_title=t("axis.train_loss"), height=300, log=True)
-    st.altair_chart(chart, key="shipped_loss", width="stretch", alt=t("train.loss_alt"))
+    show_vega(chart, key="shipped_loss", alt=t("train.loss_alt"))
     chart = epoch_curves(train, valid, name="shipped", x_title=t("axis.epoch"), y_title=t("axis.error"), percent=True, log=True, height=300)
-    st.altair_chart(chart, key="shipped_error", width="stretch", alt=t("train.error_alt"))
+    show_vega(chart, key="shipped_error", alt=t("train.error_alt"))
     st.caption(t("train.shipped_read"))
 
 

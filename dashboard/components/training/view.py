@@ -14,6 +14,7 @@ from dashboard.components.runs.words import display_names, show_error, status_ba
 from dashboard.components.training.data import steps_of
 from dashboard.components.training.shipped_curves import show_shipped_curves
 from dashboard.components.training.waiting import waiting_runs
+from dashboard.components.vega import show_vega
 from dashboard.i18n import message_text, t
 from dashboard.loading import store
 from dashboard.state import select
@@ -213,7 +214,7 @@ def _loss(runs: Sequence[Run], steps: dict[str, Steps]) -> None:
     curves = _curves(runs, {k: s.step for k, s in steps.items()}, {k: s.loss for k, s in steps.items()})
     chart = loss_curves(curves, x_title=t("axis.step"), y_title=t("axis.train_loss"), height=210, x_end=_last_step(runs))
     with st.container(key="train_live_loss"):
-        st.altair_chart(chart, key="train_live_loss_chart", width="stretch", alt=t("train.loss_alt"))
+        show_vega(chart, key="train_live_loss_chart", alt=t("train.loss_alt"))
 
 
 def _epochs(runs: Sequence[Run], epochs: dict[str, tuple[EpochRow, ...]], what: str) -> None:
@@ -226,15 +227,13 @@ def _epochs(runs: Sequence[Run], epochs: dict[str, tuple[EpochRow, ...]], what: 
     chart = epoch_curves(
         train, valid, name=what, x_title=t("axis.epoch"), y_title=t(f"axis.{what}"), percent=what == "accuracy", x_end=last, height=170
     )
-    st.altair_chart(
-        chart, key=f"train_epochs_{what}", width="stretch", alt=t("train.accuracy_alt" if what == "accuracy" else "train.loss_epoch_alt")
-    )
+    show_vega(chart, key=f"train_epochs_{what}", alt=t("train.accuracy_alt" if what == "accuracy" else "train.loss_epoch_alt"))
 
 
 def _rate(runs: Sequence[Run], steps: dict[str, Steps]) -> None:
     curves = _curves(runs, {k: s.step for k, s in steps.items()}, {k: s.learning_rate for k, s in steps.items()})
     chart = line_curves(curves, name="rate", x_title=t("axis.step"), y_title=t("axis.learning_rate"), height=170, x_end=_last_step(runs))
-    st.altair_chart(chart, key="train_rate", width="stretch", alt=t("train.rate_alt"))
+    show_vega(chart, key="train_rate", alt=t("train.rate_alt"))
 
 
 def _gradients(run: Run, steps: dict[str, Steps]) -> None:
@@ -242,7 +241,7 @@ def _gradients(run: Run, steps: dict[str, Steps]) -> None:
     curves = [(part_word(part), found.step, values) for part, values in found.gradient_norms.items()]
     title = t("axis.gradient_norm", name=run.model_name)
     chart = stage_curves(curves, x_title=t("axis.step"), y_title=title, height=170, x_end=_last_step([run]))
-    st.altair_chart(chart, key="train_gradients", width="stretch", alt=t("train.gradients_alt"))
+    show_vega(chart, key="train_gradients", alt=t("train.gradients_alt"))
 
 
 def _results(runs: Sequence[Run]) -> None:

@@ -27,6 +27,7 @@ def test_a_sample_has_a_hundred_of_each_class_and_looks_as_its_set_does(sample: 
     assert sample.file.stat().st_size <= 1_200_000
 
 
+@pytest.mark.long  # it reads 60,000 JPEG files
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 def test_a_sample_is_cut_from_the_whole_set(sample: Sample, full_data: Path) -> None:
     if not DATASETS[sample.whole].is_present(full_data):
