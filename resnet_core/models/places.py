@@ -1,5 +1,7 @@
 """Where the blocks of a network are, and what people call them."""
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 
 from torch import nn
@@ -7,6 +9,7 @@ from torch import nn
 from resnet_core.errors import UserError
 from resnet_core.models.blocks import ResidualBlock
 
+OURS = re.compile(r"stages\.\d+\.\d+")  # a block of ours by its name, also where some before it are removed
 HEAD_NAMES = ("head", "fc", "classifier", "heads")
 
 
@@ -21,11 +24,20 @@ class BlockPlace:
 
 
 def block_places(model: nn.Module) -> tuple[BlockPlace, ...]:
-    """All residual blocks (and their plain twins) in the order of the forward pass; empty for other networks."""
-    found = []
+    """All residual blocks (and their plain twins) in the order of the forward pass; empty for networks without any.
+
+    In a network of ours their names tell their places; elsewhere blocks with the same parent are a stage.
+    """
+    found: list[BlockPlace] = []
+    stages: dict[str, int] = {}  # parent -> its number
+    inside: Counter[str] = Counter()
     for name, module in model.named_modules():
         if isinstance(module, ResidualBlock):
-            stage, block = place_of(name)
+            parent = name.rpartition(".")[0]
+            inside[parent] += 1
+            stage, block = stages.setdefault(parent, len(stages) + 1), inside[parent]
+            if OURS.fullmatch(name):
+                stage, block = place_of(name)
             found.append(BlockPlace(name=name, stage=stage, block=block, module=module))
     return tuple(found)
 
