@@ -8,9 +8,8 @@ from plotly import graph_objects as go
 from plotly.subplots import make_subplots
 
 from dashboard.charts.strip import StripBlock, block_axis
-from dashboard.charts.theme import REFERENCE, SELECTED, NetworkStyle, settled
+from dashboard.charts.theme import REFERENCE, RESIDUAL, SELECTED, SHORTCUT, NetworkStyle, settled
 
-RESIDUAL, SHORTCUT = "#8E5BB5", "#64748B"  # the two paths, as in the histograms of the Residual blocks page
 NAMED = 8  # layers whose names have room under the axis
 WIDE = 3.0  # powers of ten; an axis that spans more is labelled with powers only
 

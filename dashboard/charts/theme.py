@@ -22,6 +22,8 @@ TRANSPARENT = "rgba(0, 0, 0, 0)"
 # Other series that are no networks (stages, classes), told apart by lightness as well.
 SERIES = ("#64748B", "#2F9E77", "#B0842A", "#8E5BB5", "#4BA3C3", "#A8524A", "#6B8E23", "#9A9A9A", "#D17FA8", "#A89B1C")
 
+SHORTCUT, SUM, RESIDUAL = SERIES[0], SERIES[1], SERIES[3]  # the parts of a block, wherever they are drawn
+
 # Centred on 0 in a grey that is neither the white nor the dark page; blue and orange stay free for networks.
 DIVERGING = ((0.0, "#5B2185"), (0.2, "#8A55B0"), (0.4, "#C3A8D6"), (0.5, "#E6E6E8"), (0.6, "#A6D3AE"), (0.8, "#4C9F62"), (1.0, "#0F5F2E"))
 SEQUENTIAL = ((0.0, "#E6E6E8"), (0.5, "#6F9FA6"), (1.0, "#123A4A"))

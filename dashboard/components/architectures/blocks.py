@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboard.charts.block_diagram import opened
 from dashboard.charts.diagram import short_number
-from dashboard.charts.theme import SERIES
+from dashboard.charts.theme import RESIDUAL, SHORTCUT
 from dashboard.components.architectures.described import Subject, described
 from dashboard.components.architectures.diagram import words
 from dashboard.components.architectures.drawing import show_drawing
@@ -101,7 +101,7 @@ def _options(channels: int, side: int) -> None:
             color=alt.Color(
                 "part:N",
                 title=None,
-                scale=alt.Scale(domain=list(parts.values()), range=[SERIES[0], SERIES[2]]),
+                scale=alt.Scale(domain=list(parts.values()), range=[RESIDUAL, SHORTCUT]),
                 legend=alt.Legend(orient="top"),
             ),
             tooltip=[

@@ -3,12 +3,11 @@
 import streamlit as st
 
 from dashboard.charts.distributions import Share, Values, histograms, share_bar
-from dashboard.charts.theme import PLOTLY_CONFIG
+from dashboard.charts.theme import PLOTLY_CONFIG, RESIDUAL, SHORTCUT, SUM
 from dashboard.components.blocks.maps import shortcut_name
 from dashboard.i18n import t
 from resnet_core.inspection import BlockMaps, position_shares
 
-INPUT, RESIDUAL, SUM = "#64748B", "#8E5BB5", "#2F9E77"  # of SERIES; blue and orange are networks
 CANCELS, AMPLIFIES, ADDS, NOTHING = "#8A55B0", "#4C9F62", "#B0842A", "#8793A1"
 
 
@@ -16,9 +15,9 @@ def distribution_view(maps: BlockMaps) -> None:
     left, right = st.columns(2, gap="medium")
     with left:
         st.subheader(t("blocks.histogram_title"), anchor=False)
-        tensors = [Values(name="x", values=maps.input, color=INPUT), Values(name="F(x)", values=maps.residual, color=RESIDUAL)]
+        tensors = [Values(name="x", values=maps.input, color=SHORTCUT), Values(name="F(x)", values=maps.residual, color=RESIDUAL)]
         if maps.shortcut is not None and maps.sum is not None:
-            tensors[0] = Values(name=shortcut_name(maps), values=maps.shortcut, color=INPUT)
+            tensors[0] = Values(name=shortcut_name(maps), values=maps.shortcut, color=SHORTCUT)
             tensors.append(Values(name=f"{tensors[0].name} + F(x)", values=maps.sum, color=SUM))
         figure = histograms(tensors, x_title=t("blocks.activation"), y_title=t("blocks.positions"))
         st.plotly_chart(figure, config=PLOTLY_CONFIG, key="block_histograms", alt=t("blocks.histogram_title"))
