@@ -204,8 +204,22 @@ def lesioned_probabilities(
     checkpoint: Checkpoint, choice: ShownImage, off: tuple[str, ...], order: tuple[str, ...] | None = None, *, beside: Checkpoint
 ) -> NDArray[np.float32]:
     """(K,) of one image, the one that `beside` shows, without these blocks, in this order."""
-    image = _alone(checkpoint, choice, beside)
-    (found,) = lesion_accuracies(settled_model(checkpoint), image, checkpoint.spec, [off], order=order, probabilities=True)
+    return _lesioned_probabilities(file_state(checkpoint), file_state(beside), str(choice), off, order, checkpoint, choice, beside)
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def _lesioned_probabilities(
+    state: tuple[str, float],
+    state_beside: tuple[str, float],
+    image: str,
+    off: tuple[str, ...],
+    order: tuple[str, ...] | None,
+    _checkpoint: Checkpoint,
+    _choice: ShownImage,
+    _beside: Checkpoint,
+) -> NDArray[np.float32]:
+    alone = _alone(_checkpoint, _choice, _beside)
+    (found,) = lesion_accuracies(settled_model(_checkpoint), alone, _checkpoint.spec, [off], order=order, probabilities=True)
     assert found.probabilities is not None
     return found.probabilities[0]
 

@@ -6,7 +6,8 @@ metadata, so a changed byte is noticed.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,13 @@ def read_checkpoint(path: Path, name: str | None = None) -> Checkpoint:
     """The description without the weights. Raises file_missing, checkpoint_damaged, or checkpoint_foreign for another program's file."""
     if not is_file(path):
         raise UserError("file_missing", path=path)
+    state = path.stat()
+    return replace(_read(path, state.st_ino, state.st_mtime_ns, state.st_size), name=name or str(path))
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, *state: int) -> Checkpoint:
+    """`state` is the file's: a page asks for the same descriptions at every run, and those of trainings are long."""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -107,16 +115,16 @@ def read_checkpoint(path: Path, name: str | None = None) -> Checkpoint:
     if metadata.get("description_sha256", expected := _description_sha256(metadata)) != expected:
         raise UserError("checkpoint_damaged", path=path, reason="its metadata is not what was saved")
     try:
-        return _described(name or str(path), path, metadata)
+        return _described(path, metadata)
     except KeyError as error:
         raise UserError("checkpoint_damaged", path=path, reason=f"its metadata lacks {error}") from error
     except (AttributeError, TypeError, ValueError, RecursionError) as error:
         raise UserError("checkpoint_damaged", path=path, reason=f"its metadata: {error}") from error
 
 
-def _described(name: str, path: Path, metadata: Mapping[str, str]) -> Checkpoint:
+def _described(path: Path, metadata: Mapping[str, str]) -> Checkpoint:
     return Checkpoint(
-        name=name,
+        name=str(path),
         path=path,
         config=RunConfig.from_json(metadata["config"]),
         spec=DataSpec.from_dict(json.loads(metadata["spec"])),

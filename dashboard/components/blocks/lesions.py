@@ -251,11 +251,10 @@ def _whole_test_set(networks: Sequence[Checkpoint], dataset: str, change: _Chang
 def _each_alone(networks: Sequence[Checkpoint], dataset: str) -> None:
     st.subheader(t("lesion.alone_title"), anchor=False)
     names = block_names(networks[0])
-    groups = each_block(own_model(networks[0]))
     images = [some_test_images(network, dataset, LESION_IMAGES) for network in networks]
     found = background_job(
         "each block", *map(file_state, networks), dataset,
-        prepare=lambda: _studies(networks, images, groups, None),
+        prepare=lambda: _studies(networks, images, each_block(own_model(networks[0])), None),
         label=t("lesion.alone_start", blocks=len(names), count=len(images[0])),
         seconds=_seconds(networks, len(images[0]), (len(names) + 3) / 2),
         key="lesion_alone",
