@@ -28,7 +28,7 @@ def test_looking_inside_costs_little(name: str) -> None:
     assert 0.6 < result.ratio < 2 * result.target  # far less than a bare pass would mean that something else was timed
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_maps_in_batches_are_captums_and_come_sooner() -> None:
     result = run_benchmark("attribute", model="resnet8", images=64, rounds=5)
     assert result.ratio == pytest.approx(result.ours["maps_per_second"] / result.other["maps_per_second"])
@@ -132,7 +132,7 @@ def test_probes(digits: str) -> None:
     assert result.ratio == pytest.approx(result.ours["images_per_second"] / result.other["images_per_second"])
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_time_to_accuracy_on_a_small_budget(digits: str) -> None:
     """A goal that the first epoch reaches is measured, one that the budget does not reach is extrapolated, and it is said which."""
     reached = run_benchmark("time-to-accuracy", budget=60, model="resnet8", dataset=digits, goal=0.05)

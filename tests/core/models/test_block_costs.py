@@ -41,7 +41,7 @@ def test_the_committed_table_has_every_network_that_needs_no_extra_package() -> 
     assert {"resnet152", "vgg16", "vit_b_16", "swin_t", "lenet5"} <= ours
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_committed_table_is_what_the_networks_are() -> None:
     """In a process of its own: the whole table through torchvision."""
     script = "import json; from dataclasses import asdict; from resnet_core.models.sizes import measured_size, network_sizes\nprint(json.dumps([asdict(measured_size(size.model)) for size in network_sizes()]))"
