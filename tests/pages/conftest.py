@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,16 @@ from dashboard.state import LANGUAGE
 
 ROOT = Path(__file__).parents[2]
 OpenPage = Callable[..., AppTest]
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests marked long are left out
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What asks for `language` runs in one of them, drawn from its name; in the other one it is marked long."""
+    for item in items:
+        if isinstance(item, pytest.Function) and Path(__file__).parent in item.path.parents and "language" in item.fixturenames:
+            usual = list(LANGUAGES)[zlib.crc32(item.originalname.encode()) % len(LANGUAGES)]
+            if item.callspec.params["language"] != usual:
+                item.add_marker(pytest.mark.long)
 
 
 @pytest.fixture(autouse=True)
