@@ -11,8 +11,8 @@ from dashboard.navigation import PAGES, SCREENS, pages
 from dashboard.state import FRAME, LANGUAGE, LANGUAGE_SWITCH, follow_link, write_language
 from resnet_core.errors import UserError
 
-ICON = PAGES.parent / "dashboard" / "assets" / "icon.svg"
-LOGO = PAGES.parent / "dashboard" / "assets" / "logo.svg"
+ASSETS = PAGES.parent / "dashboard" / "assets"
+ICON, LOGO, CHOICES = ASSETS / "icon.svg", ASSETS / "logo.svg", ASSETS / "choices.css"
 
 
 def draw_frame() -> st.Page:
@@ -23,6 +23,7 @@ def draw_frame() -> st.Page:
     page = _navigation()
     st.set_page_config(page_title=f"{page.title} · Residual Lens")
     st.logo(LOGO, size="large")
+    st.html(CHOICES)
     return page
 
 

@@ -37,6 +37,9 @@ def assert_shows(page: Page, name: str, language: str) -> None:
 def test_the_language_of_a_link_goes_before_the_browser_s(server: Server, page: Page) -> None:
     page.goto(server.link(lang="zh"))
     expect(page.get_by_role("heading", level=1, name=sentences("zh")["page.home.title"], exact=True)).to_be_visible()
+    colors = page.locator(".st-key-language [role=radio]").evaluate_all("buttons => buttons.map(button => getComputedStyle(button).color)")
+    assert len(colors) == 2
+    assert len(set(colors)) == 1, "the chosen one is as clear as the other"
     page.locator(".st-key-language").get_by_text("English").click()
     expect(page.get_by_role("heading", level=1, name=sentences("en")["page.home.title"], exact=True)).to_be_visible()
     expect(page).to_have_url(server.link(lang="en"))
