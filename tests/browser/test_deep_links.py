@@ -37,8 +37,10 @@ def assert_shows(page: Page, name: str, language: str) -> None:
 def test_the_language_of_a_link_goes_before_the_browser_s(server: Server, page: Page) -> None:
     page.goto(server.link(lang="zh"))
     expect(page.get_by_role("heading", level=1, name=sentences("zh")["page.home.title"], exact=True)).to_be_visible()
-    colors = page.locator(".st-key-language [role=radio]").evaluate_all("buttons => buttons.map(button => getComputedStyle(button).color)")
-    assert len(colors) == 2
+    languages = page.locator(".st-key-language [role=radio]")
+    expect(languages).to_have_count(2)
+    expect(page.locator("[data-testid=stApp]")).to_have_attribute("data-test-script-state", "notRunning")
+    colors = languages.evaluate_all("buttons => buttons.map(button => getComputedStyle(button).color)")
     assert len(set(colors)) == 1, "the chosen one is as clear as the other"
     page.locator(".st-key-language").get_by_text("English").click()
     expect(page.get_by_role("heading", level=1, name=sentences("en")["page.home.title"], exact=True)).to_be_visible()
