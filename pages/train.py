@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard.bootstrap import bootstrap
-from dashboard.components.training.form import training_form
+from dashboard.components.training.form import show_time, training_form
 from dashboard.components.training.start import start_button
 from dashboard.components.training.view import training_view
 
@@ -17,3 +17,4 @@ with form:
         start_button(wish)
 with live:
     training_view()
+show_time(wish)

@@ -75,10 +75,11 @@ def _steps(config: "RunConfig", low: float, high: float, steps: int) -> "Iterato
     from resnet_core.runs.queue import check
     from resnet_core.runs.transfer import start_weights
     from resnet_core.training import pick_device
-    from resnet_core.training.device import FORMATS, plan_compute
+    from resnet_core.training.device import FORMATS
     from resnet_core.training.finder import sweep, training_batches
     from resnet_core.training.freezing import freeze_all_but_head
     from resnet_core.training.optimization import make_optimizer
+    from resnet_core.training.trial import plan_compute
 
     config, _ = check(config)
     opened(config)

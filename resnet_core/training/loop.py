@@ -20,13 +20,14 @@ from resnet_core.inspection.residual import BlockStatistics, residual_statistics
 from resnet_core.models import block_places, build_model, part_of
 from resnet_core.training.averaging import average, averaged
 from resnet_core.training.batches import Targets, changed_batch
-from resnet_core.training.device import FORMATS, ComputePlan, carried_on, device_name, keep_freed_memory, pick_device, plan_compute
+from resnet_core.training.device import FORMATS, ComputePlan, carried_on, device_name, keep_freed_memory, pick_device
 from resnet_core.training.evaluate import predict_batches, score
 from resnet_core.training.events import BlocksMeasured, EpochDone, Event, RunStarted, StepDone, Validating
 from resnet_core.training.freezing import freeze_all_but_head, hold_frozen_statistics, trainable_parameters, unfreeze
 from resnet_core.training.optimization import make_optimizer, make_schedule, phase_config, step_plateau, step_schedules
 from resnet_core.training.streams import DROPS, epoch_order, seeded, steps_per_epoch
 from resnet_core.training.team import ALONE, Team, distributed, require_shares, synchronized_norms
+from resnet_core.training.trial import plan_compute
 
 PROBE_IMAGES = 64
 GPU_RING = 10  # steps between two looks at a GPU: reading one number makes its whole queue wait

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from dashboard.components.formats import duration
 from dashboard.i18n import sentences
 from dashboard.loading import open_checkpoint
 from resnet_core.config import PARTS, RunConfig
@@ -74,6 +75,26 @@ def test_the_first_visit_offers_a_pair_and_says_what_it_costs(open_page: OpenPag
     assert app.number_input(key="train_epochs").value == RunConfig().train.epochs
     assert "269,434 / 269,434" in text_of(app)  # the twin has exactly as many
     assert sentences(language)["train.nothing_yet"] in text_of(app)
+
+
+def test_how_long_it_will_take(open_page: OpenPage, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step is tried of what was never trained here; else the last run tells."""
+    monkeypatch.setattr("dashboard.components.training.form.guessed_speed", lambda model, shape, classes: 100.0)
+    sentence, known = sentences(language)["train.cost_time_guessed"], sentences(language)["train.cost_time"]
+    epochs = RunConfig().train.epochs
+    assert sentence.format(time=duration(2 * 8000 * epochs / 100)) in text_of(open_page("train", language=language))
+    a_run("finished")
+    app = open_page("train", language=language, networks="resnet8")
+    assert_healthy(app)
+    assert known.format(time=duration(8000 * epochs / 500)) in text_of(app)
+    assert sentence.split("{time}")[1] not in text_of(app)
+
+
+def test_a_network_whose_step_takes_long_has_no_guess(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashboard.components.training.form.guessed_speed", lambda model, shape, classes: None)
+    app = open_page("train")
+    assert_healthy(app)
+    assert "on this machine" not in text_of(app)
 
 
 def test_the_first_visit_shows_how_the_shipped_networks_learned(open_page: OpenPage) -> None:

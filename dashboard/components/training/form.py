@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 import torch
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard.charts.curves import sparkline
 from dashboard.components.downloads import offer_download
@@ -19,16 +20,17 @@ from dashboard.components.training.transfer import start_choice, transfer_words
 from dashboard.components.vega import show_vega
 from dashboard.forms import setting_widget, settings_form
 from dashboard.i18n import error_text, t
-from dashboard.loading import store
+from dashboard.loading import idle_cores, store
 from resnet_core.config import PARTS, ModelConfig, RunConfig, TrainConfig
 from resnet_core.data import DATASETS, DataSpec, data_root, dataset_status, get_dataset, load_spec, training_images
 from resnet_core.data.sketches import ALONE, TOGETHER, sketches
 from resnet_core.errors import UserError
 from resnet_core.fitness import warnings_for
-from resnet_core.models import count_parameters, fitting, get_entry, model_names, twin_name
+from resnet_core.models import build_model, count_parameters, fitting, get_entry, model_names, twin_name
 from resnet_core.runs.estimates import expected_speed
 from resnet_core.training import available_devices, candidates, device_memory, device_name, pick_device, schedule_curve, steps_per_epoch
 from resnet_core.training.team import require_shares
+from resnet_core.training.trial import guessed_speed
 
 GIGABYTE = 2**30
 MOST_STEPS = 2000  # of a schedule's curve: more cannot be seen
@@ -49,6 +51,7 @@ class Wish:
     """What the form says: one config per network, or nothing while something is wrong or missing (then that is shown)."""
 
     configs: tuple[RunConfig, ...]
+    time: DeltaGenerator | None = None  # where `show_time` says how long it will take
 
 
 def training_form() -> Wish:
@@ -86,14 +89,36 @@ def training_form() -> Wish:
         if dataset in DATASETS and not get_dataset(dataset).is_present(data_root()):
             offer_download(dataset, get_dataset(dataset).download_bytes)
             return Wish(configs=())
-        _costs(configs)
+        time = _costs(configs)
         rate_finder(configs[0])
         augmented_pictures(configs[0])
     except UserError as error:
         if error.field not in SHOWN:  # where it is said already
             st.error(error_text(error), icon=":material/error:")
         return Wish(configs=())
-    return Wish(configs=configs)
+    return Wish(configs=configs, time=time)
+
+
+def show_time(wish: Wish) -> None:
+    """After all else is drawn: of a network that was never trained here one step is tried."""
+    if wish.time is None:
+        return
+    first = wish.configs[0]
+    spec, device, runs = load_spec(first.data), pick_device(first.train.device).type, store().runs()
+    known = [expected_speed(config, device, runs) for config in wish.configs]
+    speeds = [
+        speed or (_guessed_speed(config.model, spec) if device == "cpu" else None)
+        for speed, config in zip(known, wish.configs, strict=True)
+    ]
+    if all(speeds):
+        seconds = sum(training_images(first.data) * first.train.epochs / speed for speed in speeds if speed)
+        wish.time.caption(t("train.cost_time" if all(known) else "train.cost_time_guessed", time=duration(seconds)))
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _guessed_speed(config: ModelConfig, spec: DataSpec) -> float | None:
+    with idle_cores():
+        return guessed_speed(build_model(config, spec), (spec.channels, spec.height, spec.width), len(spec.classes))
 
 
 def _config(values: Mapping[str, Any]) -> RunConfig:
@@ -201,20 +226,16 @@ def _sorted(names: tuple[str, ...]) -> list[str]:
     return sorted(names, key=place)
 
 
-def _costs(configs: tuple[RunConfig, ...]) -> None:
-    """Size, images, expected time and the schedule, before anything is started."""
+def _costs(configs: tuple[RunConfig, ...]) -> DeltaGenerator:
+    """Size, images, a place for the expected time, and the schedule, before anything is started."""
     first = configs[0]
     spec = load_spec(first.data)
     parameters = " / ".join(f"{_parameters(config.model, spec):,}" for config in configs)
     lines = [t("train.cost_parameters", parameters=parameters)]
     images, per_epoch = training_images(first.data), steps_per_epoch(training_images(first.data), first.train.batch_size)
-    device = pick_device(first.train.device).type
-    speeds = [expected_speed(config, device, store().runs()) for config in configs]
     lines.append(t("train.cost_images", images=f"{images:,}", steps=f"{per_epoch:,}", total=f"{per_epoch * first.train.epochs:,}"))
-    if all(speeds):
-        seconds = sum(images * first.train.epochs / speed for speed in speeds if speed)
-        lines.append(t("train.cost_time", time=duration(seconds)))
     st.caption("  \n".join([*lines, *transfer_words(configs, spec)]))
+    time = st.empty()
     with st.container():
         for code in dict.fromkeys(code for config in configs for code in warnings_for(config, spec)):
             st.warning(t(f"warning.{code}"), icon=":material/warning:")
@@ -223,6 +244,7 @@ def _costs(configs: tuple[RunConfig, ...]) -> None:
     chart = sparkline(curve, x_title=t("axis.step"), y_title=t("axis.learning_rate"), x_end=end)
     show_vega(chart, key="train_schedule", alt=t("train.schedule_alt"))
     st.caption(t("train.schedule_read_plateau" if first.train.schedule == "plateau" else "train.schedule_read"))
+    return time
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
