@@ -20,7 +20,7 @@ from resnet_core.training.winograd import WinogradConvolutions
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 COMPUTED = ("precision", "memory_format", "convolution")  # what a plan decides, by the names of the settings
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
-MEMINFO = Path("/proc/meminfo")
+MEMINFO, STATUS = Path("/proc/meminfo"), Path("/proc/self/status")
 MMAP_THRESHOLD, TRIM_THRESHOLD, ARENA_MAX = -3, -1, -8  # names of glibc's malloc.h
 
 
@@ -92,6 +92,8 @@ def peak_memory(device: torch.device) -> int:
     """The most this process has held so far, in bytes: on the GPU, or resident."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if STATUS.exists():  # Linux: what getrusage tells there of a new process is at least what the one held that started it
+        return 1024 * int(next(line for line in STATUS.read_text().splitlines() if line.startswith("VmHWM")).split()[1])
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
