@@ -20,7 +20,7 @@ HOPELESS = 4  # times slower than another combination, and longer than a second:
 SLOWER = 1.5  # nor of so much slower ones where a step takes longer than TRIAL_SECONDS
 LEAST_SAVED = 1 / 3  # of all multiplications of convolutions: with less to win, Winograd's are not tried
 CLOSE = 1.25  # times the seconds of the fastest: another step has to tell
-GUESS_IMAGES = 32  # for a first guess of the speed,
+GUESS_IMAGES, GUESS_STEPS, GUESS_SECONDS = 16, 4, 0.5  # at most, for a first guess of the speed,
 GUESS_SIDE = 64  # of pixels, at most,
 GUESS_PARAMETERS = 30_000_000  # and of a network with no more than so many
 WORTH_IT = 0.95  # of the seconds of direct convolutions: for less, nobody should wonder about other last digits
@@ -58,7 +58,7 @@ def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch
 
 
 def guessed_speed(model: nn.Module, input_shape: tuple[int, int, int], classes: int) -> float | None:
-    """Images per second of a training step on this CPU, from one step on noise in float32: a first guess, which takes a fraction of a second.
+    """Images per second of a training step on this CPU, from the best of a few steps on noise in float32: a first guess, which takes a fraction of a second.
 
     A training itself tries what is fastest, and its batches are larger. None for large images or networks, where a step is no quick thing.
     """
@@ -69,9 +69,10 @@ def guessed_speed(model: nn.Module, input_shape: tuple[int, int, int], classes: 
     images = torch.randn(GUESS_IMAGES, *input_shape, generator=source)
     labels = torch.randint(classes, (GUESS_IMAGES,), generator=source)
     with _given_back(model):
-        _timed_step(model, images[:GLANCE_IMAGES], labels[:GLANCE_IMAGES], device, plan)
-        seconds, _ = _timed_step(model, images, labels, device, plan)
-    return GUESS_IMAGES / seconds
+        took = [_timed_step(model, images, labels, device, plan)[0]]
+        while len(took) < GUESS_STEPS and sum(took) < GUESS_SECONDS:
+            took.append(_timed_step(model, images, labels, device, plan)[0])
+    return GUESS_IMAGES / min(took)
 
 
 def _faster(once: Mapping[str, float], again: Mapping[str, float]) -> dict[str, float]:

@@ -100,7 +100,7 @@ def training_form() -> Wish:
 
 
 def show_time(wish: Wish) -> None:
-    """After all else is drawn: of a network that was never trained here one step is tried."""
+    """After all else is drawn: of a network that was never trained here a few steps are tried."""
     if wish.time is None:
         return
     first = wish.configs[0]
