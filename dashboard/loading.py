@@ -7,7 +7,7 @@ import copy
 import dataclasses
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 from pathlib import Path
 
@@ -58,15 +58,23 @@ def leave_cores_to_trainings() -> int:
 
 
 @contextmanager
-def idle_cores() -> Iterator[None]:
-    """All cores for a measurement that somebody waits for, while nothing else on this machine wants them."""
+def all_cores() -> Iterator[None]:
+    """For a moment, as a training would have them."""
     few = leave_cores_to_trainings()  # and not how many there are now: another session may be in here
-    if hasattr(os, "getloadavg") and os.getloadavg()[0] < IDLE_LOAD:
-        torch.set_num_threads(os.cpu_count() or few)
+    torch.set_num_threads(os.cpu_count() or few)
     try:
         yield
     finally:
         torch.set_num_threads(few)
+
+
+@contextmanager
+def idle_cores() -> Iterator[None]:
+    """All cores for a measurement that somebody waits for, while nothing else on this machine wants them."""
+    leave_cores_to_trainings()
+    idle = hasattr(os, "getloadavg") and os.getloadavg()[0] < IDLE_LOAD
+    with all_cores() if idle else nullcontext():
+        yield
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)

@@ -1,5 +1,6 @@
 """What is to be trained: data, networks, recipe; every other setting behind one button."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,7 +21,7 @@ from dashboard.components.training.transfer import start_choice, transfer_words
 from dashboard.components.vega import show_vega
 from dashboard.forms import setting_widget, settings_form
 from dashboard.i18n import error_text, t
-from dashboard.loading import idle_cores, store
+from dashboard.loading import all_cores, store
 from resnet_core.config import PARTS, ModelConfig, RunConfig, TrainConfig
 from resnet_core.data import DATASETS, DataSpec, data_root, dataset_status, get_dataset, load_spec, training_images
 from resnet_core.data.sketches import ALONE, TOGETHER, sketches
@@ -112,12 +113,16 @@ def show_time(wish: Wish) -> None:
     ]
     if all(speeds):
         seconds = sum(training_images(first.data) * first.train.epochs / speed for speed in speeds if speed)
-        wish.time.caption(t("train.cost_time" if all(known) else "train.cost_time_guessed", time=duration(seconds)))
+        if all(known):
+            wish.time.caption(t("train.cost_time", time=duration(seconds)))
+        else:
+            unit = 10 if seconds < 60 else 60 if seconds < 3600 else 1800  # a guess is worth no more digits
+            wish.time.caption(t("train.cost_time_guessed", time=duration(unit * math.ceil(seconds / unit))))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _guessed_speed(config: ModelConfig, spec: DataSpec) -> float | None:
-    with idle_cores():
+    with all_cores():
         return guessed_speed(build_model(config, spec), (spec.channels, spec.height, spec.width), len(spec.classes))
 
 
