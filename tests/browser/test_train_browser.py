@@ -84,6 +84,7 @@ def test_start_pause_resume_stop(fresh_server: Callable[[], Server], new_page: C
     end_all(store)
 
 
+@pytest.mark.long  # what a killed server leaves behind is tested without a browser too
 def test_a_killed_server_loses_no_training(tmp_path: Path, new_page: Callable[..., Page]) -> None:
     server = start_server(tmp_path)
     page = new_page()
