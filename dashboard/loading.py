@@ -7,7 +7,7 @@ import copy
 import dataclasses
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -58,23 +58,24 @@ def leave_cores_to_trainings() -> int:
 
 
 @contextmanager
-def all_cores() -> Iterator[None]:
-    """For a moment, as a training would have them."""
+def _threads(count: int) -> Iterator[None]:
     few = leave_cores_to_trainings()  # and not how many there are now: another session may be in here
-    torch.set_num_threads(os.cpu_count() or few)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
         torch.set_num_threads(few)
 
 
-@contextmanager
-def idle_cores() -> Iterator[None]:
+def one_core() -> AbstractContextManager[None]:
+    """For what is to be told apart from how busy the machine is."""
+    return _threads(1)
+
+
+def idle_cores() -> AbstractContextManager[None]:
     """All cores for a measurement that somebody waits for, while nothing else on this machine wants them."""
-    leave_cores_to_trainings()
     idle = hasattr(os, "getloadavg") and os.getloadavg()[0] < IDLE_LOAD
-    with all_cores() if idle else nullcontext():
-        yield
+    return _threads((os.cpu_count() if idle else None) or leave_cores_to_trainings())
 
 
 @st.cache_resource(max_entries=12, show_spinner=False)

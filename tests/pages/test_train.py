@@ -79,7 +79,7 @@ def test_the_first_visit_offers_a_pair_and_says_what_it_costs(open_page: OpenPag
 
 def test_how_long_it_will_take(open_page: OpenPage, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step is tried of what was never trained here; else the last run tells."""
-    monkeypatch.setattr("dashboard.components.training.form.guessed_speed", lambda model, shape, classes: 100.0)
+    monkeypatch.setattr("dashboard.components.training.form.guessed_speed", lambda model, shape, classes, cores: 100.0)
     sentence, known = sentences(language)["train.cost_time_guessed"], sentences(language)["train.cost_time"]
     epochs = RunConfig().train.epochs
     assert sentence.format(time=duration(2 * 8000 * epochs / 100)) in text_of(open_page("train", language=language))
@@ -91,7 +91,7 @@ def test_how_long_it_will_take(open_page: OpenPage, language: str, monkeypatch: 
 
 
 def test_a_network_whose_step_takes_long_has_no_guess(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dashboard.components.training.form.guessed_speed", lambda model, shape, classes: None)
+    monkeypatch.setattr("dashboard.components.training.form.guessed_speed", lambda model, shape, classes, cores: None)
     app = open_page("train")
     assert_healthy(app)
     assert "on this machine" not in text_of(app)

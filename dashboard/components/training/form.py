@@ -1,6 +1,7 @@
 """What is to be trained: data, networks, recipe; every other setting behind one button."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +22,7 @@ from dashboard.components.training.transfer import start_choice, transfer_words
 from dashboard.components.vega import show_vega
 from dashboard.forms import setting_widget, settings_form
 from dashboard.i18n import error_text, t
-from dashboard.loading import all_cores, store
+from dashboard.loading import one_core, store
 from resnet_core.config import PARTS, ModelConfig, RunConfig, TrainConfig
 from resnet_core.data import DATASETS, DataSpec, data_root, dataset_status, get_dataset, load_spec, training_images
 from resnet_core.data.sketches import ALONE, TOGETHER, sketches
@@ -122,8 +123,10 @@ def show_time(wish: Wish) -> None:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _guessed_speed(config: ModelConfig, spec: DataSpec) -> float | None:
-    with all_cores():
-        return guessed_speed(build_model(config, spec), (spec.channels, spec.height, spec.width), len(spec.classes))
+    with one_core():
+        return guessed_speed(
+            build_model(config, spec), (spec.channels, spec.height, spec.width), len(spec.classes), cores=os.cpu_count() or 1
+        )
 
 
 def _config(values: Mapping[str, Any]) -> RunConfig:
