@@ -2,4 +2,4 @@
 
 from altair.utils.schemapi import disable_debug_mode
 
-disable_debug_mode()  # or Altair checks every axis and scale the moment it is made, half of a chart's time; a whole chart is checked as it is shown
+disable_debug_mode()  # or Altair checks every axis and scale the moment it is made, half of a chart's time; tests check whole charts

@@ -8,19 +8,18 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from dashboard.bootstrap import ASSETS
 from dashboard.charts.theme import DIVERGING, symmetric_limit
 from dashboard.i18n import t
 
 Array = NDArray[np.floating[Any]]
 
-_ASSETS = Path(__file__).parents[1] / "assets"
 _BUTTON = '<button class="{name}" type="button"><svg viewBox="0 0 16 16" aria-hidden="true"><path d="{path}"/></svg></button>'
 _WHOLE = _BUTTON.format(name="whole", path="M2 6V2h4M10 2h4v4M14 10v4h-4M6 14H2v-4")
 _PICTURE = _BUTTON.format(name="picture", path="M8 2v8M4.5 7 8 10.5 11.5 7M2 13.5h12")
@@ -35,8 +34,8 @@ _HTML = f"""
 _component = st.components.v2.component(
     "residual_lens_linked_maps",
     html=_HTML,
-    css=(_ASSETS / "linked_maps.css").read_text(encoding="utf-8"),
-    js=(_ASSETS / "linked_maps.js").read_text(encoding="utf-8"),
+    css=(ASSETS / "linked_maps.css").read_text(encoding="utf-8"),
+    js=(ASSETS / "linked_maps.js").read_text(encoding="utf-8"),
 )
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import altair as alt
 import streamlit as st
 
-# by name, since a parameter is called alt
-Chart = alt.Chart | alt.LayerChart
+Chart = alt.Chart | alt.LayerChart  # by name, since a parameter is called alt
 
 
 def show_vega(chart: Chart, *, alt: str, key: str | None = None, **options: Any) -> Any:

@@ -96,7 +96,10 @@ def read_checkpoint(path: Path, name: str | None = None) -> Checkpoint:
     """The description without the weights. Raises file_missing, checkpoint_damaged, or checkpoint_foreign for another program's file."""
     if not is_file(path):
         raise UserError("file_missing", path=path)
-    state = path.stat()
+    try:
+        state = path.stat()
+    except OSError as error:  # deleted between the two
+        raise UserError("file_missing", path=path) from error
     return replace(_read(path, state.st_ino, state.st_mtime_ns, state.st_size), name=name or str(path))
 
 

@@ -20,11 +20,10 @@ HOPELESS = 4  # times slower than another combination, and longer than a second:
 SLOWER = 1.5  # nor of so much slower ones where a step takes longer than TRIAL_SECONDS
 LEAST_SAVED = 1 / 3  # of all multiplications of convolutions: with less to win, Winograd's are not tried
 CLOSE = 1.25  # times the seconds of the fastest: another step has to tell
-GUESS_IMAGES, GUESS_STEPS, GUESS_SECONDS = 16, 4, 0.5  # at most, for a first guess of the speed,
-GAINED = 0.8  # power of the number of cores: two are 1.7 times as fast as one
-GUESS_SIDE = 64  # of pixels, at most,
-GUESS_PARAMETERS = 30_000_000  # and of a network with no more than so many
 WORTH_IT = 0.95  # of the seconds of direct convolutions: for less, nobody should wonder about other last digits
+GUESS_IMAGES, GUESS_STEPS, GUESS_SECONDS = 16, 4, 0.5  # at most, for a first guess of the speed
+GUESS_SIDE, GUESS_PARAMETERS = 64, 30_000_000  # pixels and parameters at most: beyond them a step is no quick thing
+GAINED = 0.8  # power of the number of cores: two are 1.7 times as fast as one
 
 
 def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, train: TrainConfig) -> ComputePlan:
@@ -61,8 +60,9 @@ def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch
 def guessed_speed(model: nn.Module, input_shape: tuple[int, int, int], classes: int, cores: int) -> float | None:
     """Images per second of a training step on so many cores of this CPU: a first guess, which takes a fraction of a second.
 
-    From the best of a few steps on noise, in float32. Counted is the processor's time of this thread, which shall be the only one to compute: a browser that draws meanwhile takes nothing from
-    that. A training itself tries what is fastest, and its batches are larger. None for large images or networks, where a step is no quick thing.
+    From the best of a few steps on noise, in float32. Counted is the processor's time of this thread, which shall be the only one to
+    compute: a browser that draws meanwhile takes nothing from that. A training itself tries what is fastest, and its batches are larger.
+    None for large images or networks.
     """
     if max(input_shape[1:]) > GUESS_SIDE or sum(p.numel() for p in model.parameters()) > GUESS_PARAMETERS:
         return None
@@ -72,8 +72,8 @@ def guessed_speed(model: nn.Module, input_shape: tuple[int, int, int], classes: 
     labels = torch.randint(classes, (GUESS_IMAGES,), generator=source)
     with _given_back(model):
         _timed_step(model, images[:GLANCE_IMAGES], labels[:GLANCE_IMAGES], device, plan)
-        took = [_timed_step(model, images, labels, device, plan, time.thread_time)[0]]
-        while len(took) < GUESS_STEPS and sum(took) < GUESS_SECONDS:
+        took: list[float] = []
+        while not took or (len(took) < GUESS_STEPS and sum(took) < GUESS_SECONDS):
             took.append(_timed_step(model, images, labels, device, plan, time.thread_time)[0])
     return float(GUESS_IMAGES / min(took) * cores**GAINED)
 

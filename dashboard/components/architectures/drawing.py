@@ -1,14 +1,13 @@
 """A drawing of boxes and edges in the browser: zoomable, clickable, reached with the keyboard, saved as a picture."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import streamlit as st
 
+from dashboard.bootstrap import ASSETS
 from dashboard.charts.diagram import Drawing
 from dashboard.i18n import t
 
-_ASSETS = Path(__file__).parents[2] / "assets"
 _HTML = """
 <div class="diagram">
   <div class="tools"><button class="further" type="button">−</button><button class="closer" type="button">+</button>
@@ -19,8 +18,8 @@ _HTML = """
 _component = st.components.v2.component(
     "residual_lens_diagram",
     html=_HTML,
-    css=(_ASSETS / "diagram.css").read_text(encoding="utf-8"),
-    js=(_ASSETS / "diagram.js").read_text(encoding="utf-8"),
+    css=(ASSETS / "diagram.css").read_text(encoding="utf-8"),
+    js=(ASSETS / "diagram.js").read_text(encoding="utf-8"),
 )
 
 
