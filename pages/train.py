@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard.bootstrap import bootstrap
 from dashboard.components.training.form import show_time, training_form
-from dashboard.components.training.start import start_button
+from dashboard.components.training.start import prepare, start_button
 from dashboard.components.training.view import training_view
 
 bootstrap("train")
@@ -17,4 +17,5 @@ with form:
         start_button(wish)
 with live:
     training_view()
+prepare(wish)
 show_time(wish)

@@ -9,6 +9,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported; there are several processes of tests
 os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost"  # servers of the tests' own
 os.environ.setdefault("MPLBACKEND", "Agg")  # captum imports pyplot, which must not look for a screen
+os.environ["RESNET_STANDBY"] = "0"  # no process that waits for a Start which most tests of the page never press
 _own = tempfile.TemporaryDirectory(prefix="residual-lens-tests-")
 # A machine's own data sets, for tests that measure on them; a process of pytest-xdist inherits what its parent has put into RESNET_DATA.
 FULL_DATA = os.environ.setdefault("RESIDUAL_LENS_FULL_DATA", os.environ.get("RESNET_DATA", ""))

@@ -15,6 +15,7 @@ from resnet_core.errors import UserError
 from resnet_core.runs.files import is_file
 from resnet_core.runs.opening import find_checkpoint
 from resnet_core.runs.run import Run
+from resnet_core.runs.standby import take
 from resnet_core.runs.store import Store
 from resnet_core.training.team import asked_processes, outside, require_shares
 
@@ -127,7 +128,7 @@ def _spawn(store: Store, run: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / LOG).open("ab") as log:
-            child = subprocess.Popen(
+            child = take(command, environment, folder / LOG) or subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=PROJECT, env=environment, start_new_session=True
             )
         _children.append(child)

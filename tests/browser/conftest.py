@@ -79,7 +79,7 @@ class Server:
         assert not OURS.search(log), log
 
 
-def start_server(folder: Path) -> Server:
+def start_server(folder: Path, **environment: str) -> Server:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -89,7 +89,7 @@ def start_server(folder: Path) -> Server:
         process = subprocess.Popen(
             [*command, "--server.port", str(port)],
             cwd=ROOT,
-            env={**os.environ, "RESNET_RUNS": str(runs)},
+            env={**os.environ, "RESNET_RUNS": str(runs), **environment},
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
@@ -123,12 +123,12 @@ def server(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterat
 
 
 @pytest.fixture
-def fresh_server(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Callable[[], Server]]:
-    """Starts servers that nobody has visited yet."""
+def fresh_server(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Callable[..., Server]]:
+    """Starts servers that nobody has visited yet, with more in their environment where named."""
     started: list[Server] = []
 
-    def start() -> Server:
-        started.append(start_server(tmp_path_factory.mktemp("fresh")))
+    def start(**environment: str) -> Server:
+        started.append(start_server(tmp_path_factory.mktemp("fresh"), **environment))
         return started[-1]
 
     yield start

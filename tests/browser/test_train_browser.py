@@ -24,6 +24,8 @@ def button(page: Page, name: str) -> Locator:
 def begin(server: Server, page: Page, **form: str) -> Run:
     """Open Train with what a link says, press Start, and wait for the first steps."""
     page.goto(server.link("train", **form))
+    expect(button(page, "start")).to_be_enabled()
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")  # as a person, who reads first
     button(page, "start").click()
     expect(page.locator(".st-key-train_progress")).to_contain_text(STEPS, timeout=STARTED * 1000)
     return until(Store(server.runs), lambda run: run.step > 0)
@@ -47,9 +49,12 @@ def end_all(store: Store) -> None:
     until(store, lambda run: not run.is_active)
 
 
-def test_start_pause_resume_stop(fresh_server: Callable[[], Server], new_page: Callable[..., Page]) -> None:
-    server, page = fresh_server(), new_page()
-    begin(server, page, networks="resnet8,plain8", set="epochs=300")
+def test_start_pause_resume_stop(fresh_server: Callable[..., Server], new_page: Callable[..., Page]) -> None:
+    server, page = fresh_server(RESNET_STANDBY="1", RESNET_NICE=""), new_page()  # not nice: it would wait for all other tests
+    begun = begin(server, page, networks="resnet8,plain8", set="epochs=300")
+    assert begun.mark is not None
+    command = Path(f"/proc/{begun.mark.pid}/cmdline")
+    assert not command.exists() or b"standby" in command.read_bytes()
     store, badges = Store(server.runs), page.locator(".st-key-train_commands")
     expect(page.locator(".st-key-train_live_loss").get_by_role("img").first).to_contain_text("training loss")
 

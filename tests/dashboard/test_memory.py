@@ -1,10 +1,15 @@
-"""What a torch built for GPUs maps and never runs is given back, and everything still works."""
+"""What a server need not keep is given back, and what it need not look through is left alone."""
 
+import gc
 import subprocess
 import sys
+import types
+import weakref
 
 import pytest
 import torch
+
+from dashboard.memory import set_libraries_apart
 
 SCRIPT = """
 import re, torch
@@ -34,3 +39,28 @@ def test_code_that_never_runs_is_given_back_and_nothing_breaks() -> None:
     else:
         assert offered > 0
         assert less > 50_000  # kB
+
+
+def test_libraries_are_set_apart_after_imports_and_garbage_is_still_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Circle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    monkeypatch.setattr("dashboard.memory._modules", 0)
+    set_libraries_apart()
+    apart = gc.get_freeze_count()
+    assert apart > 100_000
+    kept = [Circle() for _ in range(1000)]
+    found = weakref.ref(kept[0])
+    set_libraries_apart()
+    assert gc.get_freeze_count() <= apart, "nothing was imported"
+    del kept
+    gc.collect()
+    assert found() is None
+
+    kept = [Circle() for _ in range(1000)]
+    for number in range(10_000):  # more than were ever imported
+        monkeypatch.setitem(sys.modules, f"imported_{number}", types.ModuleType("imported"))
+    set_libraries_apart()
+    assert gc.get_freeze_count() > apart
+    del kept

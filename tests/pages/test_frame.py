@@ -1,5 +1,6 @@
 """The frame: titles, languages, and the selection in the link."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,14 @@ def test_every_page_opens_in_both_languages(open_page: OpenPage, name: str, lang
     app = open_page(name, language=language)
     assert_healthy(app)
     assert app.title[0].value == sentences(language)[f"page.{SCREENS[name].section}.title"]
+
+
+def test_no_page_leaves_libraries_to_be_searched_for_garbage(open_page: OpenPage) -> None:
+    gc.unfreeze()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dashboard.memory._modules", 0)
+        assert_healthy(open_page())
+    assert len(gc.get_objects()) < gc.get_freeze_count()
 
 
 def test_every_file_of_pages_is_in_the_table() -> None:

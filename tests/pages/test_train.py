@@ -15,6 +15,7 @@ from dashboard.loading import open_checkpoint
 from resnet_core.config import PARTS, RunConfig
 from resnet_core.runs import Store
 from resnet_core.runs.metrics import RunWriter
+from resnet_core.runs.process import this_process
 from resnet_core.training.events import EpochDone, RunStarted, StepDone
 from tests.pages.conftest import OpenPage, assert_healthy
 
@@ -88,6 +89,18 @@ def test_how_long_it_will_take(open_page: OpenPage, language: str, monkeypatch: 
     assert_healthy(app)
     assert known.format(time=duration(8000 * epochs / 500)) in text_of(app)
     assert sentence.split("{time}")[1] not in text_of(app)
+
+
+def test_a_process_stands_by_where_a_training_may_begin(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("dashboard.components.training.start.stand_by", lambda: asked.append("here"))
+    open_page("train", networks="resnet8")
+    assert asked
+    asked.clear()
+    mark = this_process()
+    a_run("running", host=mark.host, pid=mark.pid, pid_start=mark.start)
+    open_page("train", networks="resnet8")
+    assert not asked, "another one trains"
 
 
 def test_a_network_whose_step_takes_long_has_no_guess(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:

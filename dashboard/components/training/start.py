@@ -9,6 +9,7 @@ from dashboard.loading import store
 from resnet_core.data import data_root, open_source
 from resnet_core.errors import UserError
 from resnet_core.runs import start
+from resnet_core.runs.standby import stand_by
 
 
 def start_button(wish: Wish) -> None:
@@ -26,3 +27,9 @@ def start_button(wish: Wish) -> None:
         return
     st.session_state[WATCHED] = runs[0].pair or runs[0].run
     st.toast(t("train.started"), icon=":material/play_arrow:")
+
+
+def prepare(wish: Wish) -> None:
+    """Whoever has chosen something will press Start: a process imports PyTorch meanwhile, unless another one trains and is waited for."""
+    if wish.configs and not any(run.is_active for run in store().runs()):
+        stand_by()
