@@ -4,8 +4,9 @@ The raw curve is always visible behind a smoothed one. The learning rate is neve
 Altair would number them, and a chart whose specification changed would be drawn anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import altair as alt
@@ -62,14 +63,25 @@ def thinned(x: Sequence[float], y: Sequence[float]) -> tuple[NDArray[np.float64]
     return xs[kept], ys[kept]
 
 
+@dataclass(frozen=True, kw_only=True)
+class LiveChart:
+    """A Vega-Lite chart whose specification is made once, with the tables of now.
+
+    Made anew at every look, a chart costs Altair ten times what its numbers cost, once a second beside a training that wants the processor.
+    """
+
+    spec: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]  # by the names under which the specification asks for them
+    zoom: str  # the parameter that holds the part of the axis that is looked at
+
+
 def loss_curves(
     curves: Sequence[Curve], *, x_title: str, y_title: str, height: int = 240, log: bool = False, x_end: float | None = None
-) -> alt.LayerChart:
+) -> LiveChart:
     """Per step: the raw loss faint, its moving average above it. `x_end` keeps the axis still while the curve grows."""
     look = _Axes(x_title=x_title, y_title=y_title, log=log, x_end=x_end)
-    raw = _lines(_table([(curve, curve.y) for curve in curves]), curves, look, opacity=0.3, width=1)
-    mean = _lines(_table([(curve, smoothed(curve.x, curve.y)) for curve in curves]), curves, look, width=2)
-    return _layered("loss", [raw, mean], height)
+    values = {"raw": [curve.y for curve in curves], "mean": [smoothed(curve.x, curve.y) for curve in curves]}
+    return _live("loss", curves, values, look, height, (_Layer(table="raw", opacity=0.3, width=1), _Layer(table="mean")))
 
 
 def epoch_curves(
@@ -83,20 +95,20 @@ def epoch_curves(
     percent: bool = False,
     log: bool = False,
     x_end: float | None = None,
-) -> alt.LayerChart:
+) -> LiveChart:
     """Per epoch: training thin and faint, validation with points. Both sequences name the same networks in the same order."""
     look = _Axes(x_title=x_title, y_title=y_title, percent=percent, log=log, x_end=x_end)
-    thin = _lines(_table([(curve, curve.y) for curve in train]), train, look, opacity=0.55, width=1.2)
-    data = _table([(curve, curve.y) for curve in valid])
-    return _layered(name, [thin, _lines(data, valid, look, width=2), _lines(data, valid, look, marks=True)], height)
+    values = {"train": [curve.y for curve in train], "valid": [curve.y for curve in valid]}
+    layers = (_Layer(table="train", opacity=0.55, width=1.2), _Layer(table="valid"), _Layer(table="valid", marks=True))
+    return _live(name, valid, values, look, height, layers)
 
 
 def line_curves(
     curves: Sequence[Curve], *, name: str, x_title: str, y_title: str, height: int = 190, log: bool = False, x_end: float | None = None
-) -> alt.LayerChart:
+) -> LiveChart:
     """Curves as they are, such as the learning rate, which is never smoothed."""
     look = _Axes(x_title=x_title, y_title=y_title, log=log, x_end=x_end)
-    return _layered(name, [_lines(_table([(curve, curve.y) for curve in curves]), curves, look, width=2)], height)
+    return _live(name, curves, {"lines": [curve.y for curve in curves]}, look, height, (_Layer(table="lines"),))
 
 
 def stage_curves(
@@ -106,7 +118,7 @@ def stage_curves(
     y_title: str,
     height: int = 190,
     x_end: float | None = None,
-) -> alt.LayerChart:
+) -> LiveChart:
     """The gradient norm of every part (name, x, y) on a logarithmic scale."""
     styled = [Curve(name=name, style=NetworkStyle(color=SERIES[i % len(SERIES)]), x=x, y=y) for i, (name, x, y) in enumerate(curves)]
     return line_curves(styled, name="stages", x_title=x_title, y_title=y_title, height=height, log=True, x_end=x_end)
@@ -147,32 +159,74 @@ class _Axes:
         return alt.Y("y:Q", title=self.y_title, scale=alt.Scale(type="log" if self.log else "linear", zero=zero), axis=axis)
 
 
-def _table(curves: Sequence[tuple[Curve, Any]]) -> pd.DataFrame:
-    frames = []
-    for curve, values in curves:
-        x, y = thinned(curve.x, values)
-        if len(x):
-            frames.append(pd.DataFrame({"curve": curve.name, "x": x, "y": y}))
-    return (
-        pd.concat(frames, ignore_index=True)
-        if frames
-        else pd.DataFrame({"curve": pd.Series(dtype=str), "x": pd.Series(dtype=float), "y": pd.Series(dtype=float)})
+@dataclass(frozen=True, kw_only=True)
+class _Layer:
+    """Lines of a table, or points where its values are."""
+
+    table: str
+    opacity: float = 1.0
+    width: float = 2.0
+    marks: bool = False
+
+
+def _live(
+    name: str,
+    curves: Sequence[Curve],
+    values: Mapping[str, Sequence[Sequence[float] | NDArray[np.float64]]],
+    look: _Axes,
+    height: int,
+    layers: tuple[_Layer, ...],
+) -> LiveChart:
+    """`values` by table, for each curve those at its places."""
+    spec = _specification(name, tuple((curve.name, curve.style) for curve in curves), look, height, layers)
+    tables = {f"{name}_{table}": _table(curves, ys, positive=look.log) for table, ys in values.items()}
+    return LiveChart(spec=spec, tables=tables, zoom=_zoom(name))
+
+
+def _table(curves: Sequence[Curve], values: Sequence[Sequence[float] | NDArray[np.float64]], *, positive: bool) -> pd.DataFrame:
+    names: list[str] = []
+    xs, ys = [np.empty(0)], [np.empty(0)]
+    for curve, own in zip(curves, values, strict=True):
+        x, y = thinned(curve.x, own)
+        xs.append(x)
+        ys.append(y)
+        names += [curve.name] * len(x)
+    table = pd.DataFrame({"curve": pd.Series(names, dtype=str), "x": np.concatenate(xs), "y": np.concatenate(ys)})
+    return table[table["y"] > 0] if positive else table
+
+
+@lru_cache(maxsize=128)
+def _specification(
+    name: str, curves: tuple[tuple[str, NetworkStyle], ...], look: _Axes, height: int, layers: tuple[_Layer, ...]
+) -> Mapping[str, Any]:
+    drawn = [_lines(alt.NamedData(f"{name}_{layer.table}"), curves, look, layer) for layer in layers]
+    # The wheel alone scrolls the page; with Ctrl it zooms, as in maps on the web.
+    zoom = alt.selection_interval(name=_zoom(name), bind="scales", encodings=["x"], zoom="wheel![event.ctrlKey || event.shiftKey]")
+    drawn[0] = drawn[0].add_params(zoom).properties(name=f"{name}_view")
+    spec: dict[str, Any] = alt.layer(*drawn, height=height, padding=LAST_LABEL).to_dict(validate=False)
+    del spec["config"]  # Altair's own theme; the page has one
+    return spec
+
+
+def _zoom(name: str) -> str:
+    return f"{name}_zoom"
+
+
+def _lines(data: alt.NamedData, curves: tuple[tuple[str, NetworkStyle], ...], look: _Axes, layer: _Layer) -> alt.Chart:
+    names, styles = [name for name, _ in curves], [style for _, style in curves]
+    chart = alt.Chart(data)
+    drawn = (
+        chart.mark_point(size=26, filled=True, opacity=1)
+        if layer.marks
+        else chart.mark_line(opacity=layer.opacity, strokeWidth=layer.width)
     )
-
-
-def _lines(
-    data: pd.DataFrame, curves: Sequence[Curve], look: _Axes, *, opacity: float = 1.0, width: float = 2.0, marks: bool = False
-) -> alt.Chart:
-    names = [curve.name for curve in curves]
-    chart = alt.Chart(data[data["y"] > 0] if look.log else data)
-    drawn = chart.mark_point(size=26, filled=True, opacity=1) if marks else chart.mark_line(opacity=opacity, strokeWidth=width)
     encodings: dict[str, Any] = {
         "x": look.x(),
         "y": look.y(),
         "color": alt.Color(
             "curve:N",
             title=None,
-            scale=alt.Scale(domain=names, range=[curve.style.color for curve in curves]),
+            scale=alt.Scale(domain=names, range=[style.color for style in styles]),
             legend=alt.Legend(orient="top", symbolType="stroke", symbolStrokeWidth=3, symbolOpacity=1, labelLimit=260)
             if len(names) > 1
             else None,
@@ -183,14 +237,7 @@ def _lines(
             alt.Tooltip("y:Q", title=look.y_title, format=".2%" if look.percent else ".4g"),
         ],
     }
-    if not marks:
-        dashes = [list(curve.style.dash) or [1, 0] for curve in curves]
+    if not layer.marks:
+        dashes = [list(style.dash) or [1, 0] for style in styles]
         encodings["strokeDash"] = alt.StrokeDash("curve:N", title=None, scale=alt.Scale(domain=names, range=dashes), legend=None)
     return drawn.encode(**encodings)
-
-
-def _layered(name: str, layers: list[alt.Chart], height: int) -> alt.LayerChart:
-    # The wheel alone scrolls the page; with Ctrl it zooms, as in maps on the web.
-    zoom = alt.selection_interval(name=f"{name}_zoom", bind="scales", encodings=["x"], zoom="wheel![event.ctrlKey || event.shiftKey]")
-    layers[0] = layers[0].add_params(zoom).properties(name=f"{name}_view")
-    return alt.layer(*layers, height=height, padding=LAST_LABEL)

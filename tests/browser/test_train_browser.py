@@ -42,6 +42,24 @@ def until(store: Store, is_so: Callable[[Run], bool], seconds: float = PATIENCE)
     raise AssertionError(f"waited in vain: {store.runs()[-1]}")
 
 
+def zoom_stays(page: Page, store: Store) -> None:
+    """Zoomed in with Ctrl and the wheel, the curve goes on growing inside what is looked at."""
+    steps = page.locator(".st-key-train_live_loss [aria-label^='X-axis']")
+    whole, box = steps.get_attribute("aria-label"), page.locator(".st-key-train_live_loss svg.marks").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    expect(steps).not_to_have_attribute("aria-label", str(whole))
+    zoomed, progress = steps.get_attribute("aria-label"), page.locator(".st-key-train_progress")
+    for _ in range(2):  # times that new steps are drawn
+        drawn, seen = progress.inner_text(), store.runs()[-1].step
+        until(store, lambda run, seen=seen: run.step > seen)  # type: ignore[misc]
+        expect(progress).not_to_have_text(drawn)
+        assert steps.get_attribute("aria-label") == zoomed
+
+
 def end_all(store: Store) -> None:
     for run in sorted(store.runs(), key=lambda run: run.status != "queued"):
         if run.status in ("queued", "running", "paused"):
@@ -57,6 +75,7 @@ def test_start_pause_resume_stop(fresh_server: Callable[..., Server], new_page: 
     assert not command.exists() or b"standby" in command.read_bytes()
     store, badges = Store(server.runs), page.locator(".st-key-train_commands")
     expect(page.locator(".st-key-train_live_loss").get_by_role("img").first).to_contain_text("training loss")
+    zoom_stays(page, store)
 
     clicked = time.monotonic()
     button(page, "pause").click()

@@ -12,6 +12,7 @@ from dashboard.components.blocks.strip import MEASURES
 from dashboard.components.csv_button import csv_button
 from dashboard.components.formats import percent
 from dashboard.components.names import block_label, checkpoint_label, network_label, short_block
+from dashboard.components.polling import seconds_between_looks
 from dashboard.components.runs.words import status_badge
 from dashboard.components.vega import show_vega
 from dashboard.i18n import t
@@ -23,7 +24,6 @@ from resnet_core.runs import Checkpoint, Run, checkpoints_of, read_blocks, run_o
 from resnet_core.runs.files import folder_size
 from resnet_core.training.loop import PROBE_IMAGES
 
-TICK = 1.0  # seconds
 SHOWN = ("ratio", "cosine", "residual_std", "output_norm", "dead_share")
 CHOSEN = "history_measure"
 OPENED = "history_opened"  # what a click on a cell opened, said once the page shows it
@@ -46,9 +46,10 @@ def history_view(checkpoint: Checkpoint, image: ShownImage) -> None:
     if not store().exists(name):
         _show_shipped(checkpoint)
         return
-    going_on = store().run(name).is_going_on
+    found = store().run(name)
+    going_on = found.is_going_on
 
-    @st.fragment(run_every=TICK if going_on else None)
+    @st.fragment(run_every=seconds_between_looks([found]) if going_on else None)
     def panel() -> None:
         with guarded():
             if (opened := st.session_state.pop(OPENED, None)) is not None:

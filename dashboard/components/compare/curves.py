@@ -12,6 +12,7 @@ from dashboard.components.compare.attributions import Shown
 from dashboard.components.compare.data import Answered
 from dashboard.components.compare.numbers import condition_lines
 from dashboard.components.compare.pair import Pair
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.loading import store
 from resnet_core.runs import Checkpoint, read_epochs, run_of
@@ -68,9 +69,8 @@ def _charts(pair: Pair, histories: list[_Epochs], by: str) -> None:
             percent=what == "accuracy",
             height=240,
         )
-        column.altair_chart(
-            chart, key=f"compare_{what}", width="stretch", alt=t("train.accuracy_alt" if what == "accuracy" else "train.loss_epoch_alt")
-        )
+        with column:
+            show_vega(chart, key=f"compare_{what}", alt=t("train.accuracy_alt" if what == "accuracy" else "train.loss_epoch_alt"))
 
 
 def _history(checkpoint: Checkpoint) -> _Epochs:

@@ -11,13 +11,13 @@ from dashboard.charts.gradient_history import AXIS, binned_norms, common_limits,
 from dashboard.components.csv_button import csv_button
 from dashboard.components.gradients.recordings import LAYERS, Recording, recording_of, trained_together
 from dashboard.components.names import distinct, network_label, part_word, short_block
+from dashboard.components.polling import seconds_between_looks
 from dashboard.components.runs.words import status_badge
 from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.loading import store
 from resnet_core.runs import Checkpoint, run_of, shipped_names
 
-TICK = 1.0  # seconds
 CHOSEN = "gradient_run"
 LOW, TALLEST, ROW = 170, 540, 13  # px
 
@@ -53,8 +53,9 @@ def history_view(checkpoint: Checkpoint) -> None:
             key="gradient_history_csv",
         )
     going_on = any(one.is_going_on for one in trained_together(chosen))
+    known = [one.run for one in recordings.values() if one.run is not None]
 
-    @st.fragment(run_every=TICK if going_on else None)
+    @st.fragment(run_every=seconds_between_looks(known) if going_on else None)
     def panel() -> None:
         with guarded():
             members = trained_together(chosen)

@@ -6,6 +6,7 @@ import streamlit as st
 from dashboard.charts.degradation import DepthValue, by_depth
 from dashboard.components.formats import device_words
 from dashboard.components.names import family_label
+from dashboard.components.vega import show_vega
 from dashboard.i18n import error_text, t
 from resnet_core.errors import UserError
 from resnet_core.runs.degradation import HE_2015, LI_2018_PLAIN, LI_2018_RESNET, RESULT, Degradation, read_result, verdict
@@ -26,18 +27,12 @@ def show_degradation() -> None:
     st.markdown(_sentence(result))
     loss, error = st.columns(2, gap="medium")
     titles = {"x_title": t("home.degradation_depth")}
-    loss.altair_chart(
-        by_depth(_values(result, "train_loss"), y_title=t("home.degradation_loss"), **titles),
-        key="degradation_loss",
-        width="stretch",
-        alt=t("home.degradation_alt"),
-    )
-    error.altair_chart(
-        by_depth(_values(result, "test_error"), y_title=t("home.degradation_error"), percent=True, **titles),
-        key="degradation_error",
-        width="stretch",
-        alt=t("home.degradation_alt"),
-    )
+    with loss:
+        chart = by_depth(_values(result, "train_loss"), y_title=t("home.degradation_loss"), **titles)
+        show_vega(chart, key="degradation_loss", alt=t("home.degradation_alt"))
+    with error:
+        chart = by_depth(_values(result, "test_error"), y_title=t("home.degradation_error"), percent=True, **titles)
+        show_vega(chart, key="degradation_error", alt=t("home.degradation_alt"))
     st.caption(
         t(
             "home.degradation_how",

@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard.charts.curves import Curve, epoch_curves
 from dashboard.charts.theme import network_styles
 from dashboard.components.runs.words import display_names
+from dashboard.components.vega import show_vega
 from dashboard.i18n import t
 from dashboard.loading import store
 from resnet_core.runs import Run, read_epochs
@@ -39,5 +40,6 @@ def show_overlay(runs: Sequence[Run]) -> None:
             height=220,
         )
         alt = t("train.accuracy_alt" if what == "accuracy" else "train.loss_epoch_alt")
-        place.altair_chart(chart, key=f"runs_{what}", width="stretch", alt=alt)
+        with place:
+            show_vega(chart, key=f"runs_{what}", alt=alt)
     st.caption(t("runs.curves_read"))

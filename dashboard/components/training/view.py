@@ -1,4 +1,4 @@
-"""One experiment while it trains and afterwards: progress, commands, live curves. Reads the store once a second; changes nothing else."""
+"""One experiment while it trains and afterwards: progress, commands, live curves. Reads the store every second or two; changes nothing else."""
 
 import time
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ from dashboard.charts.curves import Curve, epoch_curves, line_curves, loss_curve
 from dashboard.charts.theme import network_styles
 from dashboard.components.formats import duration, literal, number, percent
 from dashboard.components.names import distinct, part_word
+from dashboard.components.polling import seconds_between_looks
 from dashboard.components.runs.words import display_names, show_error, status_badge
 from dashboard.components.training.data import steps_of
 from dashboard.components.training.shipped_curves import show_shipped_curves
 from dashboard.components.training.waiting import waiting_runs
-from dashboard.components.vega import show_vega
+from dashboard.components.vega import show_growing
 from dashboard.i18n import message_text, t
 from dashboard.loading import store
 from dashboard.state import select
 from resnet_core.runs import EpochRow, Run, Steps, dispatch, read_epochs, read_notices, resume
 
-TICK = 1.0  # seconds
 WATCHED = "train_watch"
 WAITING = ("queued", "running", "paused")
 
@@ -39,7 +39,7 @@ def training_view() -> None:
     watched = [run.run for run in experiments[st.session_state[WATCHED]]]
     going_on = any(_is_going_on(members) for members in experiments.values())
 
-    @st.fragment(run_every=TICK if going_on else None)
+    @st.fragment(run_every=seconds_between_looks(runs) if going_on else None)
     def panel() -> None:
         with guarded():
             dispatch(store())  # a worker that was killed could not start the next run
@@ -214,7 +214,7 @@ def _loss(runs: Sequence[Run], steps: dict[str, Steps]) -> None:
     curves = _curves(runs, {k: s.step for k, s in steps.items()}, {k: s.loss for k, s in steps.items()})
     chart = loss_curves(curves, x_title=t("axis.step"), y_title=t("axis.train_loss"), height=210, x_end=_last_step(runs))
     with st.container(key="train_live_loss"):
-        show_vega(chart, key="train_live_loss_chart", alt=t("train.loss_alt"))
+        show_growing(chart, key="train_live_loss_chart", alt=t("train.loss_alt"))
 
 
 def _epochs(runs: Sequence[Run], epochs: dict[str, tuple[EpochRow, ...]], what: str) -> None:
@@ -227,13 +227,13 @@ def _epochs(runs: Sequence[Run], epochs: dict[str, tuple[EpochRow, ...]], what: 
     chart = epoch_curves(
         train, valid, name=what, x_title=t("axis.epoch"), y_title=t(f"axis.{what}"), percent=what == "accuracy", x_end=last, height=170
     )
-    show_vega(chart, key=f"train_epochs_{what}", alt=t("train.accuracy_alt" if what == "accuracy" else "train.loss_epoch_alt"))
+    show_growing(chart, key=f"train_epochs_{what}", alt=t("train.accuracy_alt" if what == "accuracy" else "train.loss_epoch_alt"))
 
 
 def _rate(runs: Sequence[Run], steps: dict[str, Steps]) -> None:
     curves = _curves(runs, {k: s.step for k, s in steps.items()}, {k: s.learning_rate for k, s in steps.items()})
     chart = line_curves(curves, name="rate", x_title=t("axis.step"), y_title=t("axis.learning_rate"), height=170, x_end=_last_step(runs))
-    show_vega(chart, key="train_rate", alt=t("train.rate_alt"))
+    show_growing(chart, key="train_rate", alt=t("train.rate_alt"))
 
 
 def _gradients(run: Run, steps: dict[str, Steps]) -> None:
@@ -241,7 +241,7 @@ def _gradients(run: Run, steps: dict[str, Steps]) -> None:
     curves = [(part_word(part), found.step, values) for part, values in found.gradient_norms.items()]
     title = t("axis.gradient_norm", name=run.model_name)
     chart = stage_curves(curves, x_title=t("axis.step"), y_title=title, height=170, x_end=_last_step([run]))
-    show_vega(chart, key="train_gradients", alt=t("train.gradients_alt"))
+    show_growing(chart, key="train_gradients", alt=t("train.gradients_alt"))
 
 
 def _results(runs: Sequence[Run]) -> None:
