@@ -1,8 +1,10 @@
 """What runs before a page: the frame once per run, and the same for a page that a deep link starts without app.py."""
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 import streamlit as st
 
@@ -12,6 +14,7 @@ from dashboard.state import FRAME, LANGUAGE, LANGUAGE_SWITCH, follow_link, write
 from resnet_core.errors import UserError
 
 ASSETS = PAGES.parent / "dashboard" / "assets"
+HEAVY = {"altair", "plotly.graph_objects", "torch"}
 ICON, LOGO, CHOICES = ASSETS / "icon.svg", ASSETS / "logo.svg", ASSETS / "choices.css"
 
 
@@ -24,6 +27,7 @@ def draw_frame() -> st.Page:
     st.set_page_config(page_title=f"{page.title} · Residual Lens")
     st.logo(LOGO, size="large")
     st.html(CHOICES)
+    _load_libraries()
     return page
 
 
@@ -43,6 +47,14 @@ def bootstrap(name: str) -> None:
         st.title(t(f"page.{section}.title"), anchor=False)
         _language_switch()
     st.caption(t(f"page.{section}.lead"))
+
+
+def _load_libraries() -> None:
+    """What every page imports before its first line: the first visitor is told why that takes some seconds."""
+    if not sys.modules.keys() >= HEAVY:
+        with st.spinner(t("frame.starting"), show_time=True):
+            for library in sorted(HEAVY):
+                import_module(library)
 
 
 def _navigation() -> st.Page:
