@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from resnet_core.runs import Store
 from tests.browser.get_browser import find_browser
@@ -151,27 +151,39 @@ def browser() -> Iterator[Browser]:
         chromium.close()
 
 
+@pytest.fixture(scope="session")
+def contexts(browser: Browser) -> Iterator[dict[str, BrowserContext]]:
+    """A profile per language for the whole session: what a server's scripts are, each is told once."""
+    opened = {language: browser.new_context(viewport={"width": 1280, "height": 800}, locale=locale) for language, locale in LOCALES.items()}
+    for context in opened.values():
+        context.set_default_timeout(PATIENCE * 1000)
+    yield opened
+    for context in opened.values():
+        context.close()
+
+
 @pytest.fixture
-def new_page(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """`new_page("zh")`: a window of 1280 x 800 in a browser of that language, with cookies of its own."""
-    contexts, errors = [], []
+def new_page(contexts: dict[str, BrowserContext]) -> Iterator[Callable[..., Page]]:
+    """`new_page("zh")`: a window of 1280 x 800 in a browser of that language that remembers nothing of earlier tests."""
+    errors = []
 
     def note(message: ConsoleMessage) -> None:
         if message.type == "error" and not EXPECTED.search(message.location.get("url", "")):
             errors.append(f"{message.text} ({message.location.get('url', '')})")
 
     def open_(language: str = "en") -> Page:
-        context = browser.new_context(viewport={"width": 1280, "height": 800}, locale=LOCALES[language])
-        context.set_default_timeout(PATIENCE * 1000)
-        contexts.append(context)
-        page = context.new_page()
+        page = contexts[language].new_page()
         page.on("console", note)
         page.on("pageerror", lambda error: errors.append(str(error)))
         return page
 
     yield open_
-    for context in contexts:
-        context.close()
+    for context in contexts.values():
+        for page in context.pages:
+            if page.url.startswith("http"):
+                page.evaluate("localStorage.clear(), sessionStorage.clear()")
+            page.close()
+        context.clear_cookies()
     assert not errors, errors
 
 

@@ -114,7 +114,7 @@ def test_a_killed_server_loses_no_training(tmp_path: Path, new_page: Callable[..
     page = new_page()
     begin(server, page, networks="resnet8", set="epochs=300")
     store = Store(server.runs)
-    page.context.close()  # first: a page without its server would complain
+    page.close()  # first: a page without its server would complain
     server.process.kill()
     server.process.wait(10)
     seen = until(store, lambda run: run.step > 0).step
@@ -127,7 +127,7 @@ def test_a_killed_server_loses_no_training(tmp_path: Path, new_page: Callable[..
         expect(again.locator(".st-key-train_commands")).to_contain_text("running")
         button(again, "stop").click()
         until(store, lambda run: run.status == "stopped")
-        again.context.close()
+        again.close()
     finally:
         second.stop()
 

@@ -11,7 +11,9 @@ import pytest
 import streamlit as st
 from streamlit.components.v2 import manifest_scanner
 from streamlit.runtime.pages_manager import PagesManager
+from streamlit.runtime.scriptrunner import ScriptRunnerEvent
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.local_script_runner import LocalScriptRunner
 
 from dashboard.components import vega
 from dashboard.i18n import LANGUAGES, sentences
@@ -64,6 +66,25 @@ components_found_once = functools.cache(manifest_scanner.scan_component_manifest
 def server_that_knows_its_components(monkeypatch: pytest.MonkeyPatch) -> None:
     """A real server looks through all installed packages once, at its start; every AppTest would anew, half a second each."""
     monkeypatch.setattr(manifest_scanner, "scan_component_manifests", components_found_once)
+
+
+@pytest.fixture(autouse=True)
+def runs_that_are_not_watched_closely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """AppTest asks a thousand times a second whether any event of a run was its last, and the page waits for the interpreter meanwhile."""
+    last = ScriptRunnerEvent.SHUTDOWN
+    monkeypatch.setattr(LocalScriptRunner, "script_stopped", lambda runner: bool(runner.events) and runner.events[-1] == last)
+
+
+@pytest.fixture(autouse=True)
+def trainings_of_a_known_speed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train tries a few steps of every network whose speed it does not know, a second of each test that opens it; `real_speeds` lets it."""
+    if "real_speeds" not in request.fixturenames:
+        monkeypatch.setattr("dashboard.components.training.form.guessed_speed", lambda model, shape, classes, cores: 100.0)
+
+
+@pytest.fixture
+def real_speeds() -> None:
+    """For a test that wants the page to try."""
 
 
 charts_checked: set[str | None] = set()

@@ -78,9 +78,8 @@ def test_the_first_visit_offers_a_pair_and_says_what_it_costs(open_page: OpenPag
     assert sentences(language)["train.nothing_yet"] in text_of(app)
 
 
-def test_how_long_it_will_take(open_page: OpenPage, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_how_long_it_will_take(open_page: OpenPage, language: str) -> None:
     """A step is tried of what was never trained here; else the last run tells."""
-    monkeypatch.setattr("dashboard.components.training.form.guessed_speed", lambda model, shape, classes, cores: 100.0)
     sentence, known = sentences(language)["train.cost_time_guessed"], sentences(language)["train.cost_time"]
     epochs = RunConfig().train.epochs
     assert sentence.format(time=duration(2 * 8000 * epochs / 100)) in text_of(open_page("train", language=language))
@@ -101,6 +100,13 @@ def test_a_process_stands_by_where_a_training_may_begin(open_page: OpenPage, mon
     a_run("running", host=mark.host, pid=mark.pid, pid_start=mark.start)
     open_page("train", networks="resnet8")
     assert not asked, "another one trains"
+
+
+@pytest.mark.usefixtures("real_speeds")
+def test_a_few_steps_are_tried_of_a_network_that_never_trained_here(open_page: OpenPage) -> None:
+    app = open_page("train", networks="resnet8")
+    assert_healthy(app)
+    assert sentences("en")["train.cost_time_guessed"].split("{time}")[0] in text_of(app)
 
 
 def test_a_network_whose_step_takes_long_has_no_guess(open_page: OpenPage, monkeypatch: pytest.MonkeyPatch) -> None:

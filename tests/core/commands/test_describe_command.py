@@ -7,6 +7,7 @@ import pytest
 from resnet_core.cli import run
 from resnet_core.config import ModelConfig
 from resnet_core.models import ModelDescription, describe, original_spec
+from resnet_core.runs import find_checkpoint, load_weights
 
 
 def test_json_is_the_whole_description_at_any_size(capsys: pytest.CaptureFixture[str]) -> None:
@@ -23,6 +24,24 @@ def test_json_is_the_whole_description_at_any_size(capsys: pytest.CaptureFixture
     assert ("input", "stem.conv") in edges
     assert {("stages.0.0.residual.norm2", "stages.0.0.add"), ("stem.pool", "stages.0.0.add")} <= edges
     assert {layer["name"]: layer["receptive_field"] for layer in got["layers"]}["stages.3.1.relu"] == 435
+
+
+def test_a_checkpoint_s_network_on_its_own_data(capsys: pytest.CaptureFixture[str]) -> None:
+    def got(*arguments: str) -> ModelDescription:
+        assert run(["describe", *arguments, "--json"]) == 0
+        return ModelDescription.from_dict(json.loads(capsys.readouterr().out))
+
+    checkpoint = find_checkpoint("resnet18-mnist")
+    described = got("resnet18-mnist")
+    assert described == describe(checkpoint.config.model, checkpoint.spec)
+    assert described.parameters == sum(
+        tensor.numel() for name, tensor in load_weights(checkpoint).items() if "running" not in name and "batches" not in name
+    )
+    assert described.input_shape == (1, 28, 28)
+    assert got("resnet18-mnist", "--size", "56").input_shape == (1, 56, 56)
+    assert got("resnet18-mnist", "--dataset", "cifar10-jpg-sample").input_shape == (3, 32, 32)
+    assert got("resnet18-mnist", "--set", "stem=imagenet") != described
+    assert got(str(checkpoint.path)) == described
 
 
 @pytest.mark.parametrize(
