@@ -312,13 +312,17 @@ def test_everything_opens_on_another_machine(own_runs: Path, tmp_path: Path) -> 
 def test_several_runs_show_the_settings_in_which_they_differ(open_page: OpenPage) -> None:
     store = Store()
     first = a_run("finished")
-    second = store.create(RunConfig.from_flat({"model": "resnet8", "epochs": 2, "learning_rate": 0.05}), "cpu").run
+    second = store.create(RunConfig.from_flat({"model": "resnet8", "epochs": 2, "learning_rate": 0.05, "compile": True}), "cpu").run
     store.update(second, status="stopped")
     app = AppTest.from_function(_difference_of, args=([first, second],), default_timeout=30).run()
     assert not app.exception
     table = app.table[0].value
     assert next(iter(table.index)) == sentences("en")["setting.learning_rate.label"]
-    assert len(table) == 2  # the rate, and the test accuracy
+    assert len(table) == 3  # the rate, compiled or not, and the test accuracy
+    words = sentences("en")
+    assert table.loc[words["setting.compile.label"]].tolist() == [words["form.false"], words["form.true"]], (
+        "as everywhere, not as Python has it"
+    )
 
 
 def _difference_of(runs: list[str]) -> None:

@@ -235,6 +235,6 @@ def _difference(runs: Sequence[Run]) -> None:
     st.subheader(t("runs.difference"), anchor=False)
     names = display_names(runs)
     columns = [name if names.count(name) == 1 else run.run for name, run in zip(names, runs, strict=True)]
-    values = [[t(f"setting.{name}.label"), *(str(flat[name]) for flat in flats)] for name in differing]
+    values = [[t(f"setting.{name}.label"), *(setting_word(flat[name], name) for flat in flats)] for name in differing]
     values.append([t("runs.column_test"), *(percent(run.test_accuracy) for run in runs)])
     st.table(pd.DataFrame(values, columns=[t("runs.setting"), *columns]).set_index(t("runs.setting")))
