@@ -1,7 +1,6 @@
 """What runs before a page: the frame once per run, and the same for a page that a deep link starts without app.py."""
 
 import logging
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -14,7 +13,8 @@ from dashboard.state import FRAME, LANGUAGE, LANGUAGE_SWITCH, follow_link, write
 from resnet_core.errors import UserError
 
 ASSETS = PAGES.parent / "dashboard" / "assets"
-HEAVY = {"altair", "plotly.graph_objects", "torch"}
+HEAVY = ("torch", "plotly.graph_objects", "altair")
+_loaded: list[str] = []  # of them, in this server; while they are being imported they stand in sys.modules already
 ICON, LOGO, CHOICES = ASSETS / "icon.svg", ASSETS / "logo.svg", ASSETS / "choices.css"
 
 
@@ -50,11 +50,15 @@ def bootstrap(name: str) -> None:
 
 
 def _load_libraries() -> None:
-    """What every page imports before its first line: the first visitor is told why that takes some seconds."""
-    if not sys.modules.keys() >= HEAVY:
-        with st.spinner(t("frame.starting"), show_time=True):
-            for library in sorted(HEAVY):
+    """What every page imports before its first line: visitors of a new server are told why that takes some seconds.
+
+    A page that a deep link starts before app.py has imported it by itself.
+    """
+    if not _loaded:
+        with guarded(), st.spinner(t("frame.starting"), show_time=True):
+            for library in HEAVY:
                 import_module(library)
+            _loaded.extend(HEAVY)
 
 
 def _navigation() -> st.Page:

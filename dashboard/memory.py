@@ -1,4 +1,4 @@
-"""What a server keeps or does that it need not: freed blocks, libraries that never run, a search for garbage among libraries.
+"""What a server keeps or does that it need not: freed blocks, libraries that never run, a search for garbage after every click.
 
 On a machine without a GPU, a torch that was built for one maps CUDA libraries that never run: their code goes back to the system.
 
@@ -9,7 +9,7 @@ import contextlib
 import ctypes
 import gc
 import re
-import sys
+import time
 from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import ParamSpec, TypeVar
 MAPS = Path("/proc/self/maps")
 DONT_NEED = 4  # MADV_DONTNEED, on code alone: its pages hold nothing that is not in the file
 CODE = "r-xp"
+GARBAGE_SECONDS = 60.0  # between two searches
 CUDA_LIBRARY = re.compile(r"/(nvidia|cuda\w*)/|libtorch_cuda|lib(cu|nv)\w+\.so")
 
 P = ParamSpec("P")
@@ -56,17 +57,16 @@ def return_unused_pages() -> int:
     return offered
 
 
-_modules = 0  # that were imported when objects were last set apart
+_collected = time.monotonic()
 
 
-def set_libraries_apart() -> None:
-    """What libraries made when they were imported is not looked through for garbage any more.
+def collect_garbage() -> None:
+    """Once a minute at most, after a page.
 
-    Streamlit collects garbage after every run of a page or fragment: among 450,000 objects that takes 0.4 s, once a second beside a training.
-    Whatever else is alive at such a moment is never looked at again either, so this happens only where something was imported since.
+    Streamlit would after every run of a page or fragment (`runner.postScriptGC`, off in .streamlit/config.toml): among the 450,000 objects
+    of libraries that takes 0.4 s of one core, once a second beside a training.
     """
-    global _modules
-    if len(sys.modules) > _modules:
-        _modules = len(sys.modules)
+    global _collected
+    if time.monotonic() - _collected >= GARBAGE_SECONDS:
+        _collected = time.monotonic()
         gc.collect()
-        gc.freeze()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import typer
@@ -58,8 +59,8 @@ def _network(name: str, dataset: str | None, changes: Mapping[str, str]) -> "tup
     """Of a name that is both, the table's network."""
     from resnet_core.config import RunConfig
     from resnet_core.data import load_spec
-    from resnet_core.models import get_entry, original_spec
-    from resnet_core.runs import find_checkpoint
+    from resnet_core.models import get_entry, model_names, original_spec
+    from resnet_core.runs import find_checkpoint, shipped_names
 
     try:
         get_entry(name)
@@ -67,7 +68,8 @@ def _network(name: str, dataset: str | None, changes: Mapping[str, str]) -> "tup
         try:
             checkpoint = find_checkpoint(name)
         except UserError as error:
-            raise unknown if error.code == "checkpoint_missing" else error from None
+            meant = get_close_matches(name, [*model_names(), *shipped_names()], n=1)
+            raise unknown if error.code == "checkpoint_missing" and set(meant) & set(model_names()) else error from None
         own, spec = asdict(checkpoint.config.model), checkpoint.spec
     else:
         own, spec = {"model": name}, original_spec(name)

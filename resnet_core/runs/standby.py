@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +35,8 @@ class _Standby:
     def end(self) -> None:
         """At once, though it may still be importing, and waited for, so that the system forgets it."""
         self.process.kill()
-        self.process.communicate()
+        with suppress(OSError):  # orders that nobody read any more
+            self.process.communicate()
 
 
 _lock = threading.Lock()  # sessions of a server are threads
@@ -84,6 +86,7 @@ def take(command: Sequence[str], environment: Mapping[str, str], log: Path) -> "
         found.process.stdin.write(json.dumps(orders).encode() + b"\n")
         found.process.stdin.close()
     except OSError:  # it has just ended
+        found.end()
         return None
     return found.process
 

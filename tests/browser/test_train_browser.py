@@ -1,6 +1,7 @@
 """A training started, paused, resumed and stopped by hand; found again after a refresh, in a second tab, and after the server was killed."""
 
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_start_pause_resume_stop(fresh_server: Callable[..., Server], new_page: 
     begun = begin(server, page, networks="resnet8,plain8", set="epochs=300")
     assert begun.mark is not None
     command = Path(f"/proc/{begun.mark.pid}/cmdline")
-    assert not command.exists() or b"standby" in command.read_bytes()
+    assert sys.platform != "linux" or b"standby" in command.read_bytes()
     store, badges = Store(server.runs), page.locator(".st-key-train_commands")
     expect(page.locator(".st-key-train_live_loss").get_by_role("img").first).to_contain_text("training loss")
     zoom_stays(page, store)

@@ -102,6 +102,22 @@ def test_a_process_stands_by_where_a_training_may_begin(open_page: OpenPage, mon
     assert not asked, "another one trains"
 
 
+def test_each_experiment_has_charts_of_its_own(open_page: OpenPage) -> None:
+    """A chart that stays zoomed in while it grows must not hand its zoom on: there another one may have no curve."""
+
+    def charts(app: AppTest) -> list[str]:
+        return [chart.proto.id for chart in app.get("vega_lite_chart") if chart.proto.id]  # the schedule's has none
+
+    first, second = a_run("finished"), a_run("finished")
+    app = open_page("train")
+    app.selectbox(key="train_watch").set_value(first).run()
+    before = charts(app)
+    assert len(before) == 5
+    assert charts(app.run()) == before
+    app.selectbox(key="train_watch").set_value(second).run()
+    assert not set(charts(app)) & set(before)
+
+
 @pytest.mark.usefixtures("real_speeds")
 def test_a_few_steps_are_tried_of_a_network_that_never_trained_here(open_page: OpenPage) -> None:
     app = open_page("train", networks="resnet8")

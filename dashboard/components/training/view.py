@@ -206,6 +206,11 @@ def _curves(runs: Sequence[Run], x: dict[str, Sequence[float]], y: dict[str, Seq
     ]
 
 
+def _key(chart: str, runs: Sequence[Run]) -> str:
+    """A chart of its own for every experiment: what one is zoomed into may lie behind another one's end."""
+    return f"train_{chart}_{runs[0].run}"
+
+
 def _last_step(runs: Sequence[Run]) -> float | None:
     return max((run.total_steps or 0 for run in runs), default=0) or None
 
@@ -214,7 +219,7 @@ def _loss(runs: Sequence[Run], steps: dict[str, Steps]) -> None:
     curves = _curves(runs, {k: s.step for k, s in steps.items()}, {k: s.loss for k, s in steps.items()})
     chart = loss_curves(curves, x_title=t("axis.step"), y_title=t("axis.train_loss"), height=210, x_end=_last_step(runs))
     with st.container(key="train_live_loss"):
-        show_growing(chart, key="train_live_loss_chart", alt=t("train.loss_alt"))
+        show_growing(chart, key=_key("loss", runs), alt=t("train.loss_alt"))
 
 
 def _epochs(runs: Sequence[Run], epochs: dict[str, tuple[EpochRow, ...]], what: str) -> None:
@@ -227,13 +232,13 @@ def _epochs(runs: Sequence[Run], epochs: dict[str, tuple[EpochRow, ...]], what: 
     chart = epoch_curves(
         train, valid, name=what, x_title=t("axis.epoch"), y_title=t(f"axis.{what}"), percent=what == "accuracy", x_end=last, height=170
     )
-    show_growing(chart, key=f"train_epochs_{what}", alt=t("train.accuracy_alt" if what == "accuracy" else "train.loss_epoch_alt"))
+    show_growing(chart, key=_key(f"epoch_{what}", runs), alt=t("train.accuracy_alt" if what == "accuracy" else "train.loss_epoch_alt"))
 
 
 def _rate(runs: Sequence[Run], steps: dict[str, Steps]) -> None:
     curves = _curves(runs, {k: s.step for k, s in steps.items()}, {k: s.learning_rate for k, s in steps.items()})
     chart = line_curves(curves, name="rate", x_title=t("axis.step"), y_title=t("axis.learning_rate"), height=170, x_end=_last_step(runs))
-    show_growing(chart, key="train_rate", alt=t("train.rate_alt"))
+    show_growing(chart, key=_key("rate", runs), alt=t("train.rate_alt"))
 
 
 def _gradients(run: Run, steps: dict[str, Steps]) -> None:
@@ -241,7 +246,7 @@ def _gradients(run: Run, steps: dict[str, Steps]) -> None:
     curves = [(part_word(part), found.step, values) for part, values in found.gradient_norms.items()]
     title = t("axis.gradient_norm", name=run.model_name)
     chart = stage_curves(curves, x_title=t("axis.step"), y_title=title, height=170, x_end=_last_step([run]))
-    show_growing(chart, key="train_gradients", alt=t("train.gradients_alt"))
+    show_growing(chart, key=_key("gradients", [run]), alt=t("train.gradients_alt"))
 
 
 def _results(runs: Sequence[Run]) -> None:

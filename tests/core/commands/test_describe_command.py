@@ -46,7 +46,12 @@ def test_a_checkpoint_s_network_on_its_own_data(capsys: pytest.CaptureFixture[st
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [(["vit_b_16", "--size", "225"], "multiple"), (["inception_v3", "--size", "20"], "at least"), (["resnt50"], "did you mean")],
+    [
+        (["vit_b_16", "--size", "225"], "multiple"),
+        (["inception_v3", "--size", "20"], "at least"),
+        (["resnt50"], "did you mean"),
+        (["resnet18-mnst"], "did you mean resnet18-mnist"),
+    ],
 )
 def test_what_cannot_be_described_is_one_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["describe", *arguments]) == 2

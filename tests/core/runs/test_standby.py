@@ -22,7 +22,7 @@ SERVER = "import sys; from resnet_core.runs import standby; standby.stand_by(); 
 
 @pytest.fixture(autouse=True)
 def none_waits(own_runs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Before a test and after it."""
+    """After a test."""
     monkeypatch.setenv("RESNET_STANDBY", "1")
     yield
     if standby._waiting is not None:
@@ -79,6 +79,17 @@ def test_where_it_died_a_fresh_process_trains(store: Store, small: Callable[...,
     assert found.status == "finished"
     assert found.mark is not None
     assert found.mark.pid != process.pid
+
+
+def test_one_that_dies_while_it_is_told_is_forgotten(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = waiting()
+    process.kill()
+    process.wait(10)
+    monkeypatch.setattr(standby._Standby, "fits", lambda self, environment: True)
+    assert take([*standby.OURS, "runs", "list"], {"LONG": "x" * 100_000}, tmp_path / LOG) is None
+    assert process.stdin is not None
+    assert process.stdin.closed
+    assert standby._waiting is None
 
 
 def test_it_becomes_no_other_program(tmp_path: Path) -> None:
