@@ -96,8 +96,12 @@ def epoch_curves(
     log: bool = False,
     x_end: float | None = None,
 ) -> LiveChart:
-    """Per epoch: training thin and faint, validation with points. Both sequences name the same networks in the same order."""
-    look = _Axes(x_title=x_title, y_title=y_title, percent=percent, log=log, x_end=x_end)
+    """Per epoch: training thin and faint, validation with points. Both sequences name the same networks in the same order.
+
+    With `x_end`, the last epoch, there is half an epoch of room on both sides, or points would be cut in half.
+    """
+    end = None if x_end is None else x_end + 0.5
+    look = _Axes(x_title=x_title, y_title=y_title, percent=percent, log=log, x_start=0.5, x_end=end)
     values = {"train": [curve.y for curve in train], "valid": [curve.y for curve in valid]}
     layers = (_Layer(table="train", opacity=0.55, width=1.2), _Layer(table="valid"), _Layer(table="valid", marks=True))
     return _live(name, valid, values, look, height, layers)
@@ -139,16 +143,17 @@ def sparkline(y: Sequence[float], *, x_title: str, y_title: str, x_end: float, h
 
 @dataclass(frozen=True, kw_only=True)
 class _Axes:
-    """Titles and scales of a chart. With `x_end` the horizontal axis runs from 0 to there from the first point on."""
+    """Titles and scales of a chart. With `x_end` the horizontal axis runs from `x_start` to there from the first point on."""
 
     x_title: str
     y_title: str
     log: bool = False
     percent: bool = False
     x_end: float | None = None
+    x_start: float = 0.0
 
     def x(self) -> alt.X:
-        domain = {} if self.x_end is None else {"domain": [0, self.x_end]}
+        domain = {} if self.x_end is None else {"domain": [self.x_start, self.x_end]}
         return alt.X("x:Q", title=self.x_title, scale=alt.Scale(nice=False, zero=False, **domain), axis=alt.Axis(tickMinStep=1, grid=False))
 
     def y(self, *, zero: bool = False) -> alt.Y:

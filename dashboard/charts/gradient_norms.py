@@ -163,6 +163,9 @@ def split_figure(
     return figure.update_layout(dragmode=False, legend={"y": 1.0, "yref": "container", "yanchor": "top"})
 
 
+NODE = 18  # px, radius: round however wide the page is
+
+
 @dataclass(frozen=True, kw_only=True)
 class Flow:
     """Norms at one block: at the add, through each path, and their sum at x. `is_projection`: the shortcut changes the shape."""
@@ -201,7 +204,10 @@ def flow_figure(flow: Flow, *, height: int = 190) -> go.Figure:
         figure.add_shape(type="rect", x0=4.3, x1=5.7, y0=y - 0.42, y1=y + 0.42, line={"color": color, "width": 1.5})
         word(5, y, f"<b>{name}</b>", color=color)
     for x, name in ((8, "+"), (2, "x")):
-        figure.add_shape(type="circle", x0=x - 0.3, x1=x + 0.3, y0=1.58, y1=2.42, line={"color": REFERENCE, "width": 1.5})
+        figure.add_shape(
+            type="circle", xsizemode="pixel", ysizemode="pixel", xanchor=x, yanchor=2, x0=-NODE, x1=NODE, y0=-NODE, y1=NODE,
+            line={"color": REFERENCE, "width": 1.5},
+        )  # fmt: skip
         word(x, 2, f"<b>{name}</b>")
     for x, y, value in ((9.25, 2.25, flow.at_add), (6.9, 3.3, flow.at_add), (6.9, 0.7, flow.at_add), (3.1, 3.3, flow.residual), (3.1, 0.7, flow.shortcut), (0.85, 2.25, flow.total)):  # fmt: skip
         word(x, y, f"{value:#.3g}", size=13, anchor="bottom" if y > 1 else "top")

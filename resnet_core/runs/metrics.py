@@ -4,8 +4,10 @@ import json
 import math
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from statistics import harmonic_mean
 from typing import Any
 
 from resnet_core.errors import UserError
@@ -19,6 +21,7 @@ LOCKED_SECONDS = 2.0  # a step waits so long for a locked store at most, and tri
 GIVE_UP_SECONDS = 600.0  # a store that could not be written for so long ends the training
 PASSING = ("store_locked", "disk_full")  # what may be over in a minute: rows are kept until then
 
+SPEED_STEPS = 20  # that a run's speed is the mean of
 STEP_COLUMNS = ("step", "epoch", "loss", "learning_rate", "images_per_second", "gradient_norms")
 EPOCH_COLUMNS = (
     "epoch", "step", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "learning_rate", "images_per_second", "seconds", "best", "trainable",
@@ -124,6 +127,7 @@ class RunWriter:
         self._failing: float | None = None  # since when the store could not be written
         self._last_command = 0
         self._step = 0
+        self._speeds: deque[float] = deque(maxlen=SPEED_STEPS)  # one step alone says little on a machine that does other things too
 
     def forget_after(self, step: int, epoch: int) -> None:
         """Rows beyond the state from which a run goes on; the same ones are about to be written again."""
@@ -154,7 +158,8 @@ class RunWriter:
             )
             self._insert("steps", STEP_COLUMNS, values)
             self._step = event.step
-            self._columns |= {"step": event.step, "images_per_second": event.images_per_second}
+            self._speeds.append(event.images_per_second)
+            self._columns |= {"step": event.step, "images_per_second": harmonic_mean(self._speeds)}
         elif isinstance(event, EpochDone):
             self._insert("epochs", EPOCH_COLUMNS, tuple(getattr(event, name) for name in EPOCH_COLUMNS))
             self._write_blocks(event.step, event.block_statistics)

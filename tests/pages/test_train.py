@@ -118,6 +118,20 @@ def test_each_experiment_has_charts_of_its_own(open_page: OpenPage) -> None:
     assert not set(charts(app)) & set(before)
 
 
+def test_nothing_is_tried_beside_a_training(open_page: OpenPage) -> None:
+    mark = this_process()
+    a_run("running", host=mark.host, pid=mark.pid, pid_start=mark.start)
+    app = open_page("train", networks="resnet14")
+    assert_healthy(app)
+    assert "on this machine" not in text_of(app)
+    assert "on this machine" in text_of(open_page("train", networks="resnet8")), "its own speed is known"
+
+
+def test_start_says_what_it_starts(open_page: OpenPage, language: str) -> None:
+    app = open_page("train", language=language, networks="resnet8,plain8")
+    assert app.button(key="train_start").label == sentences(language)["train.start_named"].format(names="resnet8 + plain8")
+
+
 @pytest.mark.usefixtures("real_speeds")
 def test_a_few_steps_are_tried_of_a_network_that_never_trained_here(open_page: OpenPage) -> None:
     app = open_page("train", networks="resnet8")

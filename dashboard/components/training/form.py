@@ -108,10 +108,8 @@ def show_time(wish: Wish) -> None:
     first = wish.configs[0]
     spec, device, runs = load_spec(first.data), pick_device(first.train.device).type, store().runs()
     known = [expected_speed(config, device, runs) for config in wish.configs]
-    speeds = [
-        speed or (_guessed_speed(config.model, spec) if device == "cpu" else None)
-        for speed, config in zip(known, wish.configs, strict=True)
-    ]
+    can_try = device == "cpu" and not any(run.is_active for run in runs)  # beside a training a step takes as long as it lets it
+    speeds = [speed or (_guessed_speed(config.model, spec) if can_try else None) for speed, config in zip(known, wish.configs, strict=True)]
     if all(speeds):
         seconds = sum(training_images(first.data) * first.train.epochs / speed for speed in speeds if speed)
         if all(known):

@@ -15,7 +15,8 @@ from resnet_core.runs.standby import stand_by
 def start_button(wish: Wish) -> None:
     """Grey while the form holds nothing that could be started."""
     count = len(wish.configs)
-    label = t("train.start") if count < 2 else t("train.start_several", count=count)
+    names = " + ".join(config.model.model for config in wish.configs)
+    label = t("train.start") if not count else t("train.start_named", names=names) if count < 3 else t("train.start_several", count=count)
     clicked = st.button(label, type="primary", icon=":material/play_arrow:", key="train_start", disabled=not count, width="stretch")
     if not clicked:
         return

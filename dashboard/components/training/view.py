@@ -185,7 +185,7 @@ def _progress_text(run: Run, total: int) -> str:
 def _numbers(run: Run, steps: Steps) -> None:
     """The current run in five numbers; a place is kept for what is still coming."""
     recent = steps.loss[-20:]
-    speed = None if not run.images_per_second else f"{run.images_per_second:,.0f}"
+    speed = f"{run.images_per_second:,.0f}" if run.status == "running" and run.images_per_second else None
     values = (
         ("train.loss_now", number(sum(recent) / len(recent)) if recent else "–"),
         ("train.valid_best", percent(run.best_valid_accuracy)),

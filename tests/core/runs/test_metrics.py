@@ -75,6 +75,16 @@ def test_what_is_written_is_read(store: Store, run: str, writer: RunWriter) -> N
     assert (found.step, found.epoch, found.valid_accuracy, found.best_valid_accuracy, found.images_per_second) == (4, 1, 0.5, 0.5, 99.5)
 
 
+def test_a_run_s_speed_is_that_of_its_last_steps(store: Store, run: str, writer: RunWriter) -> None:
+    """20 of them: their images through the time that they took, so that one slow step is one of twenty."""
+    for number in range(1, 30):
+        writer.write(replace(step(number), images_per_second=1.0))
+    for number in range(30, 50):
+        writer.write(replace(step(number), images_per_second=100.0 if number != 40 else 25.0))
+    writer.flush()
+    assert store.run(run).images_per_second == pytest.approx(20 / (19 / 100 + 1 / 25))
+
+
 def test_a_validation_loss_that_is_no_number_is_no_damage(store: Store, run: str, writer: RunWriter) -> None:
     writer.write(epoch(1, 4, valid_loss=math.nan))
     writer.write(epoch(2, 8, valid_loss=math.inf))
