@@ -19,6 +19,7 @@ from dashboard.charts.theme import REFERENCE, SERIES, NetworkStyle
 POWER_OF_TEN = "abs(log(datum.value) / LN10 - round(log(datum.value) / LN10)) < 1e-6"  # in Vega's own language
 FEW_DECADES = "domain('y')[1] / domain('y')[0] < 20"
 LAST_LABEL = {"right": 4}  # pixels, or the axis's last number loses its right edge
+POINT_ROOM = 4  # pixels above the highest and below the lowest point, which would be cut in half
 MEMORY = 20.0  # steps
 MOST_POINTS = 1500  # per curve; more than the pixels it is drawn on
 
@@ -161,7 +162,8 @@ class _Axes:
         if self.log:  # Vega draws a tick for 2, 3, ... 9 times a power of ten too: those stay quiet
             axis.gridOpacity = {"condition": {"test": POWER_OF_TEN, "value": 1}, "value": 0.25}
             axis.labelOpacity = {"condition": {"test": f"{POWER_OF_TEN} || {FEW_DECADES}", "value": 1}, "value": 0}
-        return alt.Y("y:Q", title=self.y_title, scale=alt.Scale(type="log" if self.log else "linear", zero=zero), axis=axis)
+        scale = alt.Scale(type="log" if self.log else "linear", zero=zero, padding=POINT_ROOM)
+        return alt.Y("y:Q", title=self.y_title, scale=scale, axis=axis)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -123,7 +123,7 @@ def _commands(runs: Sequence[Run], everyone: tuple[Run, ...]) -> None:
     statuses = {run.status for run in runs}
     resumable = [run for run in runs if run.is_resumable and run.status != "failed"] or [run for run in runs if run.is_resumable]
     can_resume = "paused" in statuses or (not statuses & {"running", "queued"} and bool(resumable))
-    with st.container(horizontal=True, vertical_alignment="center", key="train_commands"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall", key="train_commands"):
         if st.button(t("train.pause"), icon=":material/pause:", key="train_pause", disabled="running" not in statuses):
             _send(runs, "pause", ("running",))
         if st.button(t("train.resume"), icon=":material/play_arrow:", key="train_resume", disabled=not can_resume):
@@ -217,7 +217,7 @@ def _last_step(runs: Sequence[Run]) -> float | None:
 
 def _loss(runs: Sequence[Run], steps: dict[str, Steps]) -> None:
     curves = _curves(runs, {k: s.step for k, s in steps.items()}, {k: s.loss for k, s in steps.items()})
-    chart = loss_curves(curves, x_title=t("axis.step"), y_title=t("axis.train_loss"), height=210, x_end=_last_step(runs))
+    chart = loss_curves(curves, x_title=t("axis.step"), y_title=t("axis.train_loss"), height=240, x_end=_last_step(runs))
     with st.container(key="train_live_loss"):
         show_growing(chart, key=_key("loss", runs), alt=t("train.loss_alt"))
 
@@ -230,14 +230,14 @@ def _epochs(runs: Sequence[Run], epochs: dict[str, tuple[EpochRow, ...]], what: 
     )
     last = max(run.config.train.epochs for run in runs)
     chart = epoch_curves(
-        train, valid, name=what, x_title=t("axis.epoch"), y_title=t(f"axis.{what}"), percent=what == "accuracy", x_end=last, height=170
+        train, valid, name=what, x_title=t("axis.epoch"), y_title=t(f"axis.{what}"), percent=what == "accuracy", x_end=last, height=210
     )
     show_growing(chart, key=_key(f"epoch_{what}", runs), alt=t("train.accuracy_alt" if what == "accuracy" else "train.loss_epoch_alt"))
 
 
 def _rate(runs: Sequence[Run], steps: dict[str, Steps]) -> None:
     curves = _curves(runs, {k: s.step for k, s in steps.items()}, {k: s.learning_rate for k, s in steps.items()})
-    chart = line_curves(curves, name="rate", x_title=t("axis.step"), y_title=t("axis.learning_rate"), height=170, x_end=_last_step(runs))
+    chart = line_curves(curves, name="rate", x_title=t("axis.step"), y_title=t("axis.learning_rate"), height=210, x_end=_last_step(runs))
     show_growing(chart, key=_key("rate", runs), alt=t("train.rate_alt"))
 
 
@@ -245,7 +245,7 @@ def _gradients(run: Run, steps: dict[str, Steps]) -> None:
     found = steps[run.run]
     curves = [(part_word(part), found.step, values) for part, values in found.gradient_norms.items()]
     title = t("axis.gradient_norm", name=run.model_name)
-    chart = stage_curves(curves, x_title=t("axis.step"), y_title=title, height=170, x_end=_last_step([run]))
+    chart = stage_curves(curves, x_title=t("axis.step"), y_title=title, height=210, x_end=_last_step([run]))
     show_growing(chart, key=_key("gradients", [run]), alt=t("train.gradients_alt"))
 
 
