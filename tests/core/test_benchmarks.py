@@ -125,7 +125,7 @@ def test_the_machines_limit_is_that_of_a_convolution() -> None:
     assert 0 < limits["bfloat16"] < 100 * product
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_probes(digits: str) -> None:
     result = run_benchmark("probes", rounds=5, model="resnet8", dataset=digits, steps=7, batch=40)
     assert 0.05 < result.ratio < 5

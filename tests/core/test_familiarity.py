@@ -21,6 +21,7 @@ from resnet_core.runs.checkpoint import read_checkpoint
 from tests.core.strange_drawings import letters, scribbles
 
 WORSE = {"plain56-mnist": 0.85}  # 56 layers without shortcuts trained worst of all, and it knows digits less well (docs/sketch.md)
+DEEP = ("resnet18-mnist", "resnet56-mnist", "plain56-mnist")
 SHIPPED = [name for name in shipped_names() if knows_digits(find_checkpoint(name).spec)]
 
 
@@ -33,7 +34,7 @@ def strange_share(checkpoint: Checkpoint, images: torch.Tensor) -> tuple[float, 
     return float((scores > known.limit).mean()), float((scores > known.doubt).mean())
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] if name in DEEP else []) for name in SHIPPED])
 def test_digits_pass_and_letters_and_scribbles_do_not(name: str) -> None:
     """Chance alone moves these shares by 4 points (digits: 0.7)."""
     checkpoint = find_checkpoint(name)
