@@ -42,7 +42,7 @@ def tidied(measure: Callable[P, R]) -> Callable[P, R]:
 @cache
 def return_unused_pages() -> int:
     """Once per process; the bytes of address space given back, 0 where there is nothing to give (a GPU, another system)."""
-    import torch  # here: some pages need none of it
+    import torch  # here: app.py imports this file before it says that torch is being loaded
 
     if torch.cuda.is_available() or not MAPS.exists():
         return 0
