@@ -68,8 +68,9 @@ def _network(name: str, dataset: str | None, changes: Mapping[str, str]) -> "tup
         try:
             checkpoint = find_checkpoint(name)
         except UserError as error:
-            meant = get_close_matches(name, [*model_names(), *shipped_names()], n=1)
-            raise unknown if error.code == "checkpoint_missing" and set(meant) & set(model_names()) else error from None
+            networks = model_names()
+            meant = get_close_matches(name, [*networks, *shipped_names()], n=1)
+            raise unknown if error.code == "checkpoint_missing" and meant and meant[0] in networks else error from None
         own, spec = asdict(checkpoint.config.model), checkpoint.spec
     else:
         own, spec = {"model": name}, original_spec(name)

@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from resnet_core.errors import UserError
 from resnet_core.inspection.recording import hooked, untouched
 from resnet_core.models import block_places
-from resnet_core.runs.queue import PROJECT
+from resnet_core.runs.process import PROJECT
 
 CKA_BATCH = 128
 LEAST = 4  # images in a batch: the unbiased estimator divides by n - 3

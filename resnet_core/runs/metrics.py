@@ -16,7 +16,7 @@ from resnet_core.runs.schema import BUSY_SECONDS, connect, sqlite_errors
 from resnet_core.runs.store import Store
 from resnet_core.training.events import BlocksMeasured, EpochDone, Event, Noted, RunStarted, StepDone
 
-FLUSH_SECONDS = 0.5  # between two commits: pages look once a second
+FLUSH_SECONDS = 0.5  # between two commits: pages look once a second at most
 LOCKED_SECONDS = 2.0  # a step waits so long for a locked store at most, and tries again after as long again
 GIVE_UP_SECONDS = 600.0  # a store that could not be written for so long ends the training
 PASSING = ("store_locked", "disk_full")  # what may be over in a minute: rows are kept until then
@@ -159,7 +159,7 @@ class RunWriter:
             self._insert("steps", STEP_COLUMNS, values)
             self._step = event.step
             self._speeds.append(event.images_per_second)
-            self._columns |= {"step": event.step, "images_per_second": harmonic_mean(self._speeds)}
+            self._columns["step"] = event.step
         elif isinstance(event, EpochDone):
             self._insert("epochs", EPOCH_COLUMNS, tuple(getattr(event, name) for name in EPOCH_COLUMNS))
             self._write_blocks(event.step, event.block_statistics)
@@ -209,6 +209,8 @@ class RunWriter:
     def flush(self, patience: float = BUSY_SECONDS) -> None:
         """Everything collected in one transaction, with a heartbeat. What cannot be written is kept for the next time."""
         columns = {**self._columns, "heartbeat": time.time()}
+        if self._speeds:
+            columns["images_per_second"] = harmonic_mean(self._speeds)
         with sqlite_errors(self.store.path):
             try:
                 self._connection.execute(f"PRAGMA busy_timeout = {round(1000 * patience)}")

@@ -8,6 +8,8 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
+PROJECT = Path(__file__).parents[2]  # where a process of ours is started, so that `python -m resnet_core` is found
+
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessMark:

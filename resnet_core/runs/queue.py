@@ -14,12 +14,12 @@ from resnet_core.data import PLACED, data_root, open_source, splits_of
 from resnet_core.errors import UserError
 from resnet_core.runs.files import is_file
 from resnet_core.runs.opening import find_checkpoint
+from resnet_core.runs.process import PROJECT
 from resnet_core.runs.run import Run
 from resnet_core.runs.standby import take
 from resnet_core.runs.store import Store
 from resnet_core.training.team import asked_processes, outside, require_shares
 
-PROJECT = Path(__file__).parents[2]
 LOG = "log.txt"
 _children: list["subprocess.Popen[bytes]"] = []  # kept so that the system can tell their end
 

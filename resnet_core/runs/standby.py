@@ -16,7 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[2]
+from resnet_core.runs.process import PROJECT
+
 OURS = [sys.executable, "-m", "resnet_core"]  # what it can become
 SECONDS = 600.0  # that it waits; whoever has pressed nothing by then has probably left
 MARGIN = 30.0  # so many seconds before its end it is given nothing any more

@@ -64,6 +64,12 @@ def a_run(status: str, **columns: Any) -> str:
     return run
 
 
+def held_here() -> dict[str, Any]:
+    """Columns of a run that this very process holds, so that it counts as alive."""
+    mark = this_process()
+    return {"host": mark.host, "pid": mark.pid, "pid_start": mark.start}
+
+
 def text_of(app: AppTest) -> str:
     return " ".join(str(item.value) for kind in (app.markdown, app.caption, app.error, app.info, app.metric) for item in kind)
 
@@ -96,8 +102,7 @@ def test_a_process_stands_by_where_a_training_may_begin(open_page: OpenPage, mon
     open_page("train", networks="resnet8")
     assert asked
     asked.clear()
-    mark = this_process()
-    a_run("running", host=mark.host, pid=mark.pid, pid_start=mark.start)
+    a_run("running", **held_here())
     open_page("train", networks="resnet8")
     assert not asked, "another one trains"
 
@@ -119,8 +124,7 @@ def test_each_experiment_has_charts_of_its_own(open_page: OpenPage) -> None:
 
 
 def test_nothing_is_tried_beside_a_training(open_page: OpenPage) -> None:
-    mark = this_process()
-    a_run("running", host=mark.host, pid=mark.pid, pid_start=mark.start)
+    a_run("running", **held_here())
     app = open_page("train", networks="resnet14")
     assert_healthy(app)
     assert "on this machine" not in text_of(app)
@@ -271,12 +275,7 @@ def test_flipping_digits_is_warned_about(open_page: OpenPage, language: str) -> 
     ],
 )
 def test_commands_fit_the_state(open_page: OpenPage, status: str, pause: bool, resume: bool, stop: bool) -> None:
-    import os
-
-    from resnet_core.runs.process import this_process
-
-    mark = this_process()  # a run that this very process holds, so that it counts as alive
-    a_run(status, host=mark.host, pid=os.getpid(), pid_start=mark.start)
+    a_run(status, **held_here())
     app = open_page("train")
     assert_healthy(app)
     assert [not app.button(key=f"train_{name}").disabled for name in ("pause", "resume", "stop")] == [pause, resume, stop]

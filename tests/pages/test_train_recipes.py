@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,9 +19,8 @@ from dashboard.i18n import sentences
 from resnet_core.config import PARTS, RunConfig
 from resnet_core.presets import NOT_OF_A_RECIPE, PRESETS
 from resnet_core.runs import Store
-from resnet_core.runs.process import this_process
 from tests.pages.conftest import OpenPage, assert_healthy
-from tests.pages.test_train import a_run, started, text_of  # noqa: F401 - a fixture
+from tests.pages.test_train import a_run, held_here, started, text_of  # noqa: F401 - a fixture
 
 IMAGES = 8000  # of mnist-mini's training split
 
@@ -146,9 +144,8 @@ def test_what_other_weights_bring_is_said_before_the_start(open_page: OpenPage, 
 
 
 def test_waiting_runs_are_moved_and_taken_out(open_page: OpenPage) -> None:
-    mark = this_process()
     store = Store()
-    busy = a_run("running", host=mark.host, pid=os.getpid(), pid_start=mark.start)
+    busy = a_run("running", **held_here())
     first, second, third = (store.create(RunConfig.from_flat({"model": name}), "cpu").run for name in ("resnet8", "resnet14", "resnet20"))
 
     def order() -> list[str]:
@@ -172,8 +169,7 @@ def test_waiting_runs_are_moved_and_taken_out(open_page: OpenPage) -> None:
 
 
 def test_a_paused_run_is_said_to_keep_its_device(open_page: OpenPage, language: str) -> None:
-    mark = this_process()
-    busy = a_run("paused", host=mark.host, pid=os.getpid(), pid_start=mark.start)
+    busy = a_run("paused", **held_here())
     Store().create(RunConfig.from_flat({"model": "resnet8"}), "cpu")
     app = open_page("train", language=language)
     assert_healthy(app)

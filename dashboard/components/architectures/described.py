@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import streamlit as st
 
@@ -13,12 +12,12 @@ from resnet_core.config import ModelConfig
 from resnet_core.data import DATASETS, DataSpec
 from resnet_core.errors import UserError
 from resnet_core.models import ModelDescription, check_network, describe, get_entry, original_spec
+from resnet_core.runs.process import PROJECT
 
 ORIGINAL = "original"
 IMAGES = (ORIGINAL, "mnist-mini", "cifar10")
 OURS = ("resnet", "plain", "lenet")  # families that are described without torchvision
 PATIENCE = 120  # seconds
-ROOT = Path(__file__).parents[3]  # where `python -m resnet_core` finds it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,4 +85,4 @@ def _process(subject: Subject) -> "subprocess.Popen[str]":
     for name, value in subject.config.to_dict().items():
         if value != getattr(usual, name):
             command += ["--set", f"{name}={value}"]
-    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, cwd=PROJECT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

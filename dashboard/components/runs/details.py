@@ -27,7 +27,7 @@ from resnet_core.presets import differences
 from resnet_core.recipes import recipe_text
 from resnet_core.runs import Run, checkpoints_of, export_run, read_epochs, resume
 from resnet_core.runs.exports import missing_packages
-from resnet_core.runs.queue import PROJECT
+from resnet_core.runs.process import PROJECT
 from resnet_core.training.device import ComputePlan
 
 INSIDE, AGAIN = "runs_go_inside", "runs_train_again"

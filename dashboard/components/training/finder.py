@@ -23,10 +23,10 @@ from resnet_core.data import data_root
 from resnet_core.errors import UserError
 from resnet_core.recipes import recipe_text
 from resnet_core.runs.estimates import expected_speed
+from resnet_core.runs.process import PROJECT
 from resnet_core.training import pick_device
 from resnet_core.training.finder import STEPS
 
-PROJECT = Path(__file__).parents[3]
 STARTING = 10  # seconds until a process has read torch and the data
 UNKNOWN_SPEED = 300.0  # images/s, where no run of this network tells
 LOOK_SECONDS = 0.2  # between two looks whether the sweep is still wanted

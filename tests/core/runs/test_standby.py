@@ -11,7 +11,7 @@ import pytest
 
 from resnet_core.config import RunConfig
 from resnet_core.runs import Store, standby, start
-from resnet_core.runs.process import start_time
+from resnet_core.runs.process import PROJECT, start_time
 from resnet_core.runs.queue import LOG
 from resnet_core.runs.run import Run
 from resnet_core.runs.standby import stand_by, take
@@ -119,7 +119,7 @@ def test_an_old_one_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_it_ends_with_whoever_started_it(eventually: Callable[..., float]) -> None:
-    server = subprocess.Popen([sys.executable, "-c", SERVER], cwd=standby.PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    server = subprocess.Popen([sys.executable, "-c", SERVER], cwd=PROJECT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert server.stdout is not None
     process = int(server.stdout.readline())
     assert start_time(process) is not None
