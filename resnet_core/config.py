@@ -250,6 +250,11 @@ class TrainConfig(Config):
         "3x3 convolutions of float32 on a CPU; winograd: up to four times fewer multiplications, other last digits",
         choices=("auto", "direct", "winograd"),
     )
+    fusion: str = setting(
+        "auto",
+        "BatchNorm and ReLU of a CPU's training step in channels_last; norm_relu: one kernel, compiled by the machine's C compiler, other last digits",
+        choices=("auto", "none", "norm_relu"),
+    )
     compile: bool = setting(False, "torch.compile (slow start, faster steps)")
     processes: int = setting(1, "processes that share every batch, on GPUs one each", minimum=1, maximum=4096)
     sync_batchnorm: bool = setting(

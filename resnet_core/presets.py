@@ -14,6 +14,7 @@ NOT_OF_A_RECIPE = (
     "precision",
     "memory_format",
     "convolution",
+    "fusion",
     "compile",
     "processes",
     "sync_batchnorm",

@@ -13,6 +13,7 @@ MORE = (
     "precision",
     "memory_format",
     "convolution",
+    "fusion",
     "tflops",
     "share_of_limit",
     "best_accuracy",

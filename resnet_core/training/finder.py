@@ -74,7 +74,7 @@ def sweep(
     `clip_norm` and `freeze_statistics` as the training has them: a rate that explodes without clipping may be a good one with it.
     """
     with _given_back(model, freeze_statistics):
-        updates = optimizer(model)
+        updates, network = optimizer(model), plan.rewritten(model)
         device = next(model.parameters()).device
         scaler = torch.amp.GradScaler(device.type, enabled=plan.precision == "float16")
         mean, best = 0.0, math.inf
@@ -84,7 +84,7 @@ def sweep(
                 group["lr"] = rate
             images, loss_of = batches(step)
             with plan.computing(device):
-                logits = model(images.to(memory_format=FORMATS[plan.memory_format]))
+                logits = network(images.to(memory_format=FORMATS[plan.memory_format]))
             loss = loss_of(logits.float())
             updates.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()

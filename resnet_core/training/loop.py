@@ -361,7 +361,7 @@ class Training:
 
     def _connect(self) -> None:
         """The network as it is called in training. One that is distributed knows which parameters have gradients, so each phase has its own."""
-        network = self.model
+        network = self.plan.rewritten(self.model)
         if not self.team.is_alone:
             self.network = None
             gc.collect()  # the earlier phase's one would go on waiting for gradients
@@ -381,7 +381,7 @@ class Training:
         train = self.config.train
         images, labels = normalize(self.train_split.images[: train.batch_size], self.spec), self.train_split.labels[: train.batch_size]
         if anew:
-            train = dataclasses.replace(train, precision="auto", memory_format="auto", convolution="auto")
+            train = dataclasses.replace(train, precision="auto", memory_format="auto", convolution="auto", fusion="auto")
         return plan_compute(self.model, images, labels, self.device, train)
 
     def _gradient_norms(self) -> Tensor:
@@ -431,6 +431,7 @@ class Training:
             precision=self.plan.precision,
             memory_format=self.plan.memory_format,
             convolution=self.plan.convolution,
+            fusion=self.plan.fusion,
             timings=dict(self.plan.timings),
             train_images=len(self.train_split),
             valid_images=len(self.valid_split),

@@ -1,0 +1,60 @@
+"""C for this very processor, made by the compiler that the machine has; without one, or where anything is amiss, there is none.
+
+The library is kept in `__pycache__` beside its source, under a name that tells of source, compiler, processor and PyTorch.
+"""
+
+import contextlib
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+FLAGS = ("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-Wl,--as-needed")
+CPUINFO = Path("/proc/cpuinfo")
+SECONDS = 60
+
+
+def load(source: Path) -> ctypes.CDLL | None:
+    """The library of this C file, compiled where it has not been yet; None where that is impossible."""
+    compiler, threads = shutil.which(os.environ.get("CC", "cc")), _threads_of_torch()
+    if sys.platform != "linux" or compiler is None or threads is None:
+        return None
+    kept = source.parent / "__pycache__" / f"{source.stem}-{_digest(source, compiler)}.so"
+    with contextlib.suppress(OSError):  # none yet, or a damaged one
+        return ctypes.CDLL(str(kept))
+    with contextlib.suppress(OSError, subprocess.SubprocessError), tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "made.so"
+        command = [compiler, *FLAGS, str(source), str(threads), "-lm", "-o", str(made)]
+        subprocess.run(command, check=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=SECONDS)
+        library = ctypes.CDLL(str(made))
+        _keep(made, kept)
+        return library
+    return None
+
+
+def _keep(made: Path, kept: Path) -> None:
+    """Whole or not at all: another process may look for it, or make it, meanwhile."""
+    with contextlib.suppress(OSError):  # a checkout that cannot be written to
+        kept.parent.mkdir(exist_ok=True)
+        beside = kept.with_suffix(f".{os.getpid()}")
+        shutil.copy(made, beside)
+        beside.replace(kept)
+
+
+def _threads_of_torch() -> Path | None:
+    """The OpenMP of GCC that PyTorch brought along: two pools of threads would spin against each other."""
+    return next(iter(sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*"))), None)
+
+
+def _digest(source: Path, compiler: str) -> str:
+    facts = [source.read_text(encoding="utf-8"), compiler, torch.__version__, platform.machine(), *FLAGS]
+    if CPUINFO.exists():  # a folder may be shared by machines, and none survives an instruction that it has not
+        facts += sorted({line for line in CPUINFO.read_text().splitlines() if line.startswith(("flags", "Features", "model name"))})
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()[:16]
