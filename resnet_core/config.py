@@ -250,10 +250,10 @@ class TrainConfig(Config):
         "3x3 convolutions of float32 on a CPU; winograd: up to four times fewer multiplications, other last digits",
         choices=("auto", "direct", "winograd"),
     )
-    fusion: str = setting(
+    kernels: str = setting(
         "auto",
-        "BatchNorm and ReLU of a CPU's training step in channels_last; norm_relu: one kernel, compiled by the machine's C compiler, other last digits",
-        choices=("auto", "none", "norm_relu"),
+        "of a CPU's training step in channels_last; native: ours where they are faster, made by the machine's C compiler, other last digits",
+        choices=("auto", "torch", "native"),
     )
     compile: bool = setting(False, "torch.compile (slow start, faster steps)")
     processes: int = setting(1, "processes that share every batch, on GPUs one each", minimum=1, maximum=4096)

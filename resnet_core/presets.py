@@ -14,7 +14,7 @@ NOT_OF_A_RECIPE = (
     "precision",
     "memory_format",
     "convolution",
-    "fusion",
+    "kernels",
     "compile",
     "processes",
     "sync_batchnorm",

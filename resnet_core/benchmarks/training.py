@@ -125,7 +125,7 @@ def measure_training(*, rounds: int, model: str, dataset: str, steps: int = STEP
         name="training",
         ours={
             "what": "our step", "images_per_second": ours, "precision": training.plan.precision, "memory_format": training.plan.memory_format,
-            "convolution": training.plan.convolution, "fusion": training.plan.fusion,
+            "convolution": training.plan.convolution, "kernels": training.plan.kernels,
             "tflops": ours * flops / 1e12, "share_of_limit": ours * flops / 1e12 / best,
         },
         other={"what": "the notes' loop (float32, no workers)", "images_per_second": other, "tflops": other * flops / 1e12},

@@ -13,7 +13,7 @@ MORE = (
     "precision",
     "memory_format",
     "convolution",
-    "fusion",
+    "kernels",
     "tflops",
     "share_of_limit",
     "best_accuracy",

@@ -16,11 +16,11 @@ from torch import nn
 
 from resnet_core.config import TrainConfig
 from resnet_core.errors import UserError
-from resnet_core.training.fusion import available, fused
+from resnet_core.training.native import available, with_kernels
 from resnet_core.training.winograd import WinogradConvolutions
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-COMPUTED = ("precision", "memory_format", "convolution", "fusion")  # what a plan decides, by the names of the settings
+COMPUTED = ("precision", "memory_format", "convolution", "kernels")  # what a plan decides, by the names of the settings
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 MEMINFO, STATUS = Path("/proc/meminfo"), Path("/proc/self/status")
 MMAP_THRESHOLD, TRIM_THRESHOLD, ARENA_MAX = -3, -1, -8  # names of glibc's malloc.h
@@ -28,22 +28,22 @@ MMAP_THRESHOLD, TRIM_THRESHOLD, ARENA_MAX = -3, -1, -8  # names of glibc's mallo
 
 @dataclass(frozen=True, kw_only=True)
 class ComputePlan:
-    """How a network is computed: precision (float32 alone means no autocast), memory order, direct or Winograd convolutions, and what is fused."""
+    """How a network is computed: precision (float32 alone means no autocast), memory order, direct or Winograd convolutions, and PyTorch's kernels or ours."""
 
     precision: str
     memory_format: str
     convolution: str = "direct"
-    fusion: str = "none"
+    kernels: str = "torch"
     timings: dict[str, float] = field(default_factory=dict)  # `name` of each combination -> seconds per step, what it was chosen from
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> "ComputePlan":
-        """The one that a run's facts tell of, without its timings; older runs know of direct convolutions only, and of no fusion."""
+        """The one that a run's facts tell of, without its timings; older runs know of direct convolutions only, and PyTorch's kernels."""
         return cls(**{name: facts[name] for name in COMPUTED if name in facts})
 
     @property
     def name(self) -> str:
-        more = [word for word in (self.convolution, self.fusion) if word not in ("direct", "none")]
+        more = [word for word in (self.convolution, self.kernels) if word not in ("direct", "torch")]
         return "/".join([self.precision, self.memory_format, *more])
 
     def computing(self, device: torch.device) -> contextlib.AbstractContextManager[object]:
@@ -54,7 +54,7 @@ class ComputePlan:
 
     def rewritten(self, network: nn.Module) -> nn.Module:
         """What is called in training: it shares all with the network."""
-        return fused(network) if self.fusion == "norm_relu" else network
+        return with_kernels(network) if self.kernels == "native" else network
 
 
 def available_devices() -> tuple[str, ...]:
@@ -153,19 +153,19 @@ def candidates(device: torch.device, train: TrainConfig) -> list[ComputePlan]:
         plans = [plan for p in precisions for plan in (*plans, *filtered) if plan.precision == p]
     elif train.convolution == "winograd":
         plans = filtered
-    return _with_fusion(plans, device, train)
+    return _with_kernels(plans, device, train)
 
 
-def _with_fusion(plans: list[ComputePlan], device: torch.device, train: TrainConfig) -> list[ComputePlan]:
-    """Those with fewer ways through memory come last; there are none without a C compiler."""
+def _with_kernels(plans: list[ComputePlan], device: torch.device, train: TrainConfig) -> list[ComputePlan]:
+    """Those with kernels of ours come last; there are none without a C compiler."""
     possible = [plan for plan in plans if plan.memory_format == "channels_last" and device.type == "cpu" and not train.compile]
-    if train.fusion == "none" or not possible:
+    if train.kernels == "torch" or not possible:
         have: list[ComputePlan] = []
     else:
-        have = [replace(plan, fusion="norm_relu") for plan in possible if available()]
-    if train.fusion == "norm_relu" and not have:
-        raise UserError("no_fusion", field="fusion", value=train.fusion)
-    return have if train.fusion == "norm_relu" else plans + have
+        have = [replace(plan, kernels="native") for plan in possible if available()]
+    if train.kernels == "native" and not have:
+        raise UserError("no_kernels", field="kernels", value=train.kernels)
+    return have if train.kernels == "native" else plans + have
 
 
 def _has_winograd(plan: ComputePlan, device: torch.device) -> bool:
@@ -175,5 +175,5 @@ def _has_winograd(plan: ComputePlan, device: torch.device) -> bool:
 def carried_on(plan: ComputePlan, device: torch.device) -> ComputePlan | None:
     """The plan of a training that began elsewhere, as far as this device has it; None where it lacks the precision."""
     if device.type == "cpu":
-        return None if plan.precision == "float16" else plan if available() else replace(plan, fusion="none")
-    return replace(plan, convolution="direct", fusion="none")
+        return None if plan.precision == "float16" else plan if available() else replace(plan, kernels="torch")
+    return replace(plan, convolution="direct", kernels="torch")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 class RunStarted:
     """Before the first step, and again after a resume (`step` is then where it goes on).
 
-    `timings` is what precision, memory order, convolution and fusion were chosen from: the name of each plan -> seconds per step; empty where they
+    `timings` is what precision, memory order, convolution and kernels were chosen from: the name of each plan -> seconds per step; empty where they
     were given.
     """
 
@@ -25,7 +25,7 @@ class RunStarted:
     precision: str
     memory_format: str
     convolution: str = "direct"
-    fusion: str = "none"
+    kernels: str = "torch"
     timings: dict[str, float] = field(default_factory=dict)
     train_images: int
     valid_images: int

@@ -381,7 +381,7 @@ class Training:
         train = self.config.train
         images, labels = normalize(self.train_split.images[: train.batch_size], self.spec), self.train_split.labels[: train.batch_size]
         if anew:
-            train = dataclasses.replace(train, precision="auto", memory_format="auto", convolution="auto", fusion="auto")
+            train = dataclasses.replace(train, precision="auto", memory_format="auto", convolution="auto", kernels="auto")
         return plan_compute(self.model, images, labels, self.device, train)
 
     def _gradient_norms(self) -> Tensor:
@@ -431,7 +431,7 @@ class Training:
             precision=self.plan.precision,
             memory_format=self.plan.memory_format,
             convolution=self.plan.convolution,
-            fusion=self.plan.fusion,
+            kernels=self.plan.kernels,
             timings=dict(self.plan.timings),
             train_images=len(self.train_split),
             valid_images=len(self.valid_split),

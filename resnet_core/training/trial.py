@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from resnet_core.config import TrainConfig
 from resnet_core.training.device import FORMATS, ComputePlan, candidates, synchronize
-from resnet_core.training.fusion import fusable
+from resnet_core.training.native import knows
 from resnet_core.training.winograd import share_saved
 
 TRIAL_IMAGES = 64  # enough to tell the combinations apart,
@@ -22,14 +22,14 @@ SLOWER = 1.5  # nor of so much slower ones where a step takes longer than TRIAL_
 LEAST_SAVED = 1 / 3  # of all multiplications of convolutions: with less to win, Winograd's are not tried
 CLOSE = 1.25  # times the seconds of the fastest: another step has to tell
 WORTH_IT = 0.95  # of the seconds of direct convolutions: for less, nobody should wonder about other last digits
-FUSED = 1.03  # times the seconds of separate operations, at most: a few steps cannot tell the fiftieth part that large networks gain
+NATIVE = 1.03  # times the seconds of PyTorch's kernels, at most: a few steps cannot tell the fiftieth part that large networks gain
 GUESS_IMAGES, GUESS_STEPS, GUESS_SECONDS = 16, 4, 0.5  # at most, for a first guess of the speed
 GUESS_SIDE, GUESS_PARAMETERS = 64, 30_000_000  # pixels and parameters at most: beyond them a step is no quick thing
 GAINED = 0.8  # power of the number of cores: two are 1.7 times as fast as one
 
 
 def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, train: TrainConfig) -> ComputePlan:
-    """Time two steps of each combination, a third one of those that come close to each other, with these what can be fused in them, and
+    """Time two steps of each combination, a third one of those that come close to each other, with these our kernels, and
     keep the fastest whose gradients are sound; the model is left as found.
 
     `images` (B, C, H, W) float and `labels` (B,) stand for a training batch.
@@ -41,22 +41,22 @@ def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch
     with _given_back(model):
         if train.convolution == "auto" and _has_little_to_save(model, images, choices):
             choices = [plan for plan in choices if plan.convolution == "direct"]
-        if train.fusion == "auto" and any(plan.fusion != "none" for plan in choices) and not fusable(model):
-            choices = [plan for plan in choices if plan.fusion == "none"]
+        if train.kernels == "auto" and any(plan.kernels == "native" for plan in choices) and not knows(model):
+            choices = [plan for plan in choices if plan.kernels == "torch"]
         if len(choices) == 1:
             return choices[0]
-        separate = [plan for plan in choices if plan.fusion == "none"] or choices
-        first = trial.seconds(separate, GLANCE_IMAGES)
+        usual = [plan for plan in choices if plan.kernels == "torch"] or choices
+        first = trial.seconds(usual, GLANCE_IMAGES)
         count = _trial_images(min(first.values(), default=math.inf))
         if count > GLANCE_IMAGES:
-            first = trial.seconds(separate, count)
-        timings = _faster(first, trial.seconds(separate, count))
-        close = [plan for plan in separate if timings.get(plan.name, math.inf) < CLOSE * min(timings.values(), default=math.inf)]
-        fused = [plan for plan in choices if plan not in separate and replace(plan, fusion="none") in close]
-        if len(close) + len(fused) > 1:
-            timings = _faster(timings, trial.seconds(close + fused, count))
-        if fused:
-            timings = _faster(timings, trial.seconds(fused, count))
+            first = trial.seconds(usual, count)
+        timings = _faster(first, trial.seconds(usual, count))
+        close = [plan for plan in usual if timings.get(plan.name, math.inf) < CLOSE * min(timings.values(), default=math.inf)]
+        native = [plan for plan in choices if plan not in usual and replace(plan, kernels="torch") in close]
+        if len(close) + len(native) > 1:
+            timings = _faster(timings, trial.seconds(close + native, count))
+        if native:
+            timings = _faster(timings, trial.seconds(native, count))
     tried = [plan for plan in choices if plan.name in timings and plan.precision not in trial.unsound]
     if not tried:  # a precision was asked for whose gradients are not finite: the training says so at its first step
         return choices[0]
@@ -130,7 +130,7 @@ def _has_little_to_save(model: nn.Module, images: Tensor, choices: Sequence[Comp
 
 
 def _handicap(plan: ComputePlan) -> float:
-    return (WORTH_IT if plan.convolution == "winograd" else 1.0) * (FUSED if plan.fusion != "none" else 1.0)
+    return (WORTH_IT if plan.convolution == "winograd" else 1.0) * (NATIVE if plan.kernels == "native" else 1.0)
 
 
 @contextlib.contextmanager

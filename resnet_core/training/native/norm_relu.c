@@ -223,7 +223,7 @@ static void affine(long wide, long channels, const float *weight, const float *b
 }
 
 /* mean, deviation (1 / sqrt(variance + eps)): (channels,), kept for the way back. 0 is success; else there is no memory. */
-int forward(const void *x, const void *other, void *y, long count, long channels, int half, const float *weight, const float *bias,
+int norm_relu_forward(const void *x, const void *other, void *y, long count, long channels, int half, const float *weight, const float *bias,
             float *running_mean, float *running_variance, float momentum, float eps, float *mean, float *deviation, int threads) {
     long wide = row_width(count, channels), each = count / channels;
     float *factors = calloc(3 * wide, sizeof *factors), *scale = factors, *shift = scale + wide, *centre = shift + wide;
@@ -255,7 +255,7 @@ int forward(const void *x, const void *other, void *y, long count, long channels
 }
 
 /* `y` and `shortcut` where there was an `other`, whose gradient is written to `shortcut`; `dy2` is a second gradient of y, or NULL. */
-int backward(const void *dy, const void *dy2, const void *x, const void *y, void *dx, void *shortcut, long count, long channels, int half,
+int norm_relu_backward(const void *dy, const void *dy2, const void *x, const void *y, void *dx, void *shortcut, long count, long channels, int half,
              const float *weight, const float *bias, const float *mean, const float *deviation, float *of_weight, float *of_bias,
              int threads) {
     long wide = row_width(count, channels), each = count / channels;

@@ -1,4 +1,4 @@
-"""A network whose BatchNorms, adds and ReLUs that follow each other are one operation each."""
+"""A network that calls the kernels where they know what it does."""
 
 import operator
 from collections.abc import Iterator
@@ -8,13 +8,14 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from resnet_core.training.fusion.kernel import norm_add_relu, norm_relu
+from resnet_core.training.native.convolution import convolve, convolves
+from resnet_core.training.native.norm_relu import norm_add_relu, norm_relu
 
 RELUS, ADDS = (torch.relu, functional.relu), (operator.add, torch.add)
 
 
 class NormReLU(nn.Module):
-    """A BatchNorm and what followed it; the norm stays the network's own."""
+    """A BatchNorm and the ReLU after it; the norm stays the network's own."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
@@ -24,37 +25,58 @@ class NormReLU(nn.Module):
         return norm_relu(self.norm, x)
 
 
-class NormAddReLU(NormReLU):
-    def forward(self, x: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
+class NormAddReLU(nn.Module):
+    """The end of a residual block, for two users."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
         return norm_add_relu(self.norm, x, other)
 
 
-def fused(network: nn.Module) -> nn.Module:
-    """It with its parameters, buffers and modules shared, for training; itself where its way cannot be followed or nothing fits."""
-    graph = _followed(network)
-    chains = [] if graph is None else list(_chains(graph, dict(network.named_modules())))
+class Convolution(nn.Module):
+    """The layer stays the network's own."""
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        return convolve(self.layer, x)
+
+
+def with_kernels(network: nn.Module) -> nn.Module:
+    """It with all its parameters and buffers shared, for training; itself where its way cannot be followed or the kernels know nothing of it."""
+    graph, modules = _followed(network), dict(network.named_modules())
+    chains = [] if graph is None else list(_chains(graph, modules))
     if graph is None or not chains:
         return network
     made = fx.GraphModule(network, graph)
-    modules = dict(network.named_modules())
     for number, (relu, norm, add) in enumerate(chains):
-        kind = NormReLU if add is None else NormAddReLU
-        name = f"fused{number}"
-        made.add_submodule(name, kind(cast(nn.BatchNorm2d, modules[cast(str, norm.target)])))
-        _exchange(graph, relu, norm, add, name)
+        layer = cast(nn.BatchNorm2d, modules[cast(str, norm.target)])
+        made.add_submodule(f"norm_relu{number}", NormReLU(layer) if add is None else NormAddReLU(layer))
+        _join(graph, relu, norm, add, f"norm_relu{number}")
+    for number, node in enumerate(graph.nodes):
+        if node.op == "call_module" and convolves(modules.get(node.target, network)):
+            made.add_submodule(f"convolution{number}", Convolution(modules[node.target]))
+            node.target = f"convolution{number}"
+    graph.eliminate_dead_code()
     graph.lint()
     made.recompile()
     made.delete_all_unused_submodules()
     return made
 
 
-def fusable(network: nn.Module) -> int:
-    """How many BatchNorms are followed by a ReLU, an add between them or not."""
+def knows(network: nn.Module) -> bool:
+    """Whether any BatchNorm is followed by a ReLU, an add between them or not."""
     graph = _followed(network)
-    return 0 if graph is None else sum(1 for _ in _chains(graph, dict(network.named_modules())))
+    return graph is not None and next(_chains(graph, dict(network.named_modules())), None) is not None
 
 
 def _followed(network: nn.Module) -> fx.Graph | None:
+    """Its way from input to output, identities left out."""
     try:
         graph = fx.Tracer().trace(network)
     except Exception:  # noqa: BLE001 - a network may do anything in Python, and what stops the tracer is told in as many ways
@@ -88,13 +110,9 @@ def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 
 
 def _is_add(node: fx.Node) -> bool:
-    return (
-        node.op == "call_function"
-        and node.target in ADDS
-        and not node.kwargs
-        and len(node.args) == 2
-        and all(isinstance(term, fx.Node) for term in node.args)
-    )
+    """Of two tensors, and two different ones."""
+    is_add = node.op == "call_function" and node.target in ADDS and not node.kwargs and len(node.args) == 2
+    return is_add and all(isinstance(term, fx.Node) for term in node.args) and node.args[0] is not node.args[1]
 
 
 def _is_norm(node: object, modules: dict[str, nn.Module]) -> bool:
@@ -105,7 +123,8 @@ def _is_norm(node: object, modules: dict[str, nn.Module]) -> bool:
     return type(norm) is nn.BatchNorm2d and norm.affine and norm.track_running_stats and norm.momentum is not None
 
 
-def _exchange(graph: fx.Graph, relu: fx.Node, norm: fx.Node, add: fx.Node | None, name: str) -> None:
+def _join(graph: fx.Graph, relu: fx.Node, norm: fx.Node, add: fx.Node | None, name: str) -> None:
+    """One call instead of two or three."""
     with graph.inserting_before(relu):
         if add is None:
             relu.replace_all_uses_with(graph.call_module(name, norm.args))
@@ -120,4 +139,3 @@ def _exchange(graph: fx.Graph, relu: fx.Node, norm: fx.Node, add: fx.Node | None
     for node in (relu, add, norm):
         if node is not None:
             graph.erase_node(node)
-    graph.eliminate_dead_code()

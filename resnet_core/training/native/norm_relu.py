@@ -1,0 +1,91 @@
+"""BatchNorm, the add of a residual block and ReLU of a training step on a CPU as one operation with gradients.
+
+Beside its convolutions a step of a small ResNet does little else than read and write activations. In one kernel they are read twice and
+written once in each direction. It rounds less often than the separate operations, so a training's last digits are others.
+"""
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from resnet_core.training.native.library import address, call, channels_last, is_channels_last, library
+
+HALF = {torch.float32: 0, torch.bfloat16: 1}  # whether a number has half the bytes of a float
+
+
+def norm_relu(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """relu(norm(x)) of x (B, C, H, W), running statistics included. What the kernel does not know (another dtype or memory order,
+    evaluation) PyTorch computes.
+    """
+    kernels = library()
+    if kernels is None or not _suits(kernels, norm, x):
+        return functional.relu(norm(x))
+    return _computed(kernels, norm, x, None)  # type: ignore[no-any-return]
+
+
+def norm_add_relu(norm: nn.BatchNorm2d, x: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """relu(norm(x) + other), twice: the same memory for two users, whose gradients are then added on the way back."""
+    kernels = library()
+    if kernels is None or not (_suits(kernels, norm, x) and x.shape == other.shape and x.dtype == other.dtype and is_channels_last(other)):
+        y = functional.relu(norm(x) + other)
+        return y, y
+    return _computed(kernels, norm, x, other)  # type: ignore[no-any-return]
+
+
+def _computed(kernels: ctypes.CDLL, norm: nn.BatchNorm2d, x: Tensor, other: Tensor | None) -> Any:
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    return _NormReLU.apply(kernels, x, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps, other)
+
+
+def _suits(kernels: ctypes.CDLL, norm: nn.BatchNorm2d, x: Tensor) -> bool:
+    if not norm.training or x.dtype not in HALF or x.device.type != "cpu" or not is_channels_last(x):
+        return False
+    channels = x.shape[1]
+    return x.numel() > channels and kernels.row_width(x.numel(), channels) > 0
+
+
+class _NormReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        kernels: ctypes.CDLL,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        running_mean: Tensor,
+        running_variance: Tensor,
+        momentum: float,
+        eps: float,
+        other: Tensor | None,
+    ) -> Any:
+        ctx.set_materialize_grads(False)
+        y, mean, deviation = torch.empty_like(x), torch.empty_like(running_mean), torch.empty_like(running_mean)
+        call(
+            kernels.norm_relu_forward, address(x), address(other), address(y), x.numel(), x.shape[1], HALF[x.dtype],
+            address(weight), address(bias), address(running_mean), address(running_variance), momentum, eps,
+            address(mean), address(deviation),
+        )  # fmt: skip
+        ctx.kernels = kernels
+        ctx.save_for_backward(x, weight, bias, mean, deviation, None if other is None else y)
+        return y if other is None else (y, y.detach())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        x, weight, bias, mean, deviation, y = ctx.saved_tensors
+        dy, dy2 = (*(channels_last(g) for g in gradients if g is not None), None, None)[:2]
+        if dy is None:
+            return (None,) * 9
+        dx, of_weight, of_bias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)
+        of_other = None if y is None else torch.empty_like(y)
+        call(
+            ctx.kernels.norm_relu_backward, address(dy), address(dy2), address(x), address(y), address(dx), address(of_other),
+            x.numel(), x.shape[1], HALF[x.dtype], address(weight), address(bias), address(mean), address(deviation),
+            address(of_weight), address(of_bias),
+        )  # fmt: skip
+        return None, dx, of_weight, of_bias, None, None, None, None, of_other
