@@ -24,7 +24,7 @@ def library() -> ctypes.CDLL | None:
     found.norm_relu_forward.argtypes = [*[pointer] * 3, long, long, flag, *[pointer] * 4, real, real, pointer, pointer, flag]
     found.norm_relu_backward.argtypes = [*[pointer] * 6, long, long, flag, *[pointer] * 6, flag]
     if found.has_weight_gradient():
-        found.weight_gradient.argtypes = [*[pointer] * 3, *[long] * 5, flag]
+        found.weight_gradient.argtypes = [*[pointer] * 3, *[long] * 5, flag, flag]
     return found
 
 

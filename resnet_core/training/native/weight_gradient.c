@@ -1,8 +1,8 @@
-/* The gradient of a 3x3 convolution's weights (stride 1, padding 1, no groups) in bfloat16, for processors that multiply pairs of it.
+/* The gradient of a 3x3 convolution's weights (stride 1 or 2, padding 1, no groups) in bfloat16, for processors that multiply pairs of it.
 
-   dw[o, i, ky, kx] is the sum over all pixels of dy[o] at the pixel and x[i] at its neighbour (ky - 1, kx - 1). The processor multiplies and
-   adds two numbers at once, so neighbours in a row are put side by side: of dy each pixel once, of x each pixel with the one before
-   and with the one after it, since a pair of dy meets three of x. The sums of 3 x 8 x 16 numbers stay in registers while some
+   dw[o, i, ky, kx] is the sum over all pixels of dy of dy[o] there and x[i] at the pixel's neighbour (ky - 1, kx - 1). The processor multiplies and
+   adds two numbers at once, so pixels of a row are put side by side: of dy each once with its neighbour, of x each with the one that is a
+   stride to the right, since a pair of dy meets three of x. The sums of 3 x 8 x 16 numbers stay in registers while some
    images go by. */
 
 #include <stdint.h>
@@ -26,18 +26,21 @@ INLINE __m512 dot(__m512 sum, __m512i a, const uint32_t *b) {
     return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)_mm512_set1_epi32((int)*b));
 }
 
-/* An image (height, width, channels) to pairs [channels / FEW][height][width + 2][FEW]: (0, first), (first, second), ... (last, 0), 0. */
-static void slide(const uint16_t *image, uint32_t *pairs, long height, long width, long channels, long apart) {
+/* Of a row, which is zero beyond its ends. */
+INLINE __m512i pixel_or_zero(const uint16_t *row, long w, long width, long channels) {
+    return w >= 0 && w < width ? pixel(row + w * channels) : _mm512_setzero_si512();
+}
+
+/* An image (height, width, channels) to pairs [channels / FEW][height][width + 2][FEW]; the first begins before the row. */
+static void slide(const uint16_t *image, uint32_t *pairs, long height, long width, long channels, int stride, long apart) {
     for (long h = 0; h < height; h++)
         for (long c = 0; c < channels; c += LANES) {
             const uint16_t *row = image + h * width * channels + c;
             uint32_t *to = pairs + c / FEW * apart + h * (width + 2) * FEW;
-            __m512i before = _mm512_setzero_si512();
             for (long w = 0; w < width + 2; w++) {
-                __m512i next = w < width ? pixel(row + w * channels) : _mm512_setzero_si512(), pair = both(before, next);
+                __m512i pair = both(pixel_or_zero(row, w - 1, width, channels), pixel_or_zero(row, w - 1 + stride, width, channels));
                 _mm256_storeu_si256((__m256i *)(to + w * FEW), _mm512_castsi512_si256(pair));
                 _mm256_storeu_si256((__m256i *)(to + apart + w * FEW), _mm512_extracti64x4_epi64(pair, 1));
-                before = next;
             }
         }
 }
@@ -50,25 +53,25 @@ static void couple(const uint16_t *image, uint32_t *pairs, long height, long wid
             const uint16_t *row = image + h * width * channels + c;
             uint32_t *to = pairs + c / LANES * apart + h * count * LANES;
             for (long w = 0; w < width; w += 2) {
-                __m512i later = w + 1 < width ? pixel(row + (w + 1) * channels) : _mm512_setzero_si512();
-                _mm512_storeu_si512(to + w / 2 * LANES, both(pixel(row + w * channels), later));
+                __m512i pair = both(pixel(row + w * channels), pixel_or_zero(row, w + 1, width, channels));
+                _mm512_storeu_si512(to + w / 2 * LANES, pair);
             }
         }
 }
 
-/* To sums [SIDE][SIDE][in][out]. */
+/* To sums [SIDE][SIDE][in][out]; `count` pairs are in a row of dy. */
 static void add_images(const uint32_t *x, const uint32_t *dy, float *sums, long images, long height, long width, long in, long out,
-                       long x_apart, long dy_apart) {
-    long count = (width + 1) / 2;
+                       long count, int stride, long x_apart, long dy_apart) {
+    long dy_height = (height - 1) / stride + 1;
     for (long i = 0; i < in; i += FEW) for (long ky = 0; ky < SIDE; ky++) for (long o = 0; o < out; o += LANES) {
         __m512 sum[SIDE][FEW];
         for (int kx = 0; kx < SIDE; kx++) for (int k = 0; k < FEW; k++) sum[kx][k] = _mm512_setzero_ps();
-        for (long row = 0; row < images * height; row++) {
-            long h = row % height + ky - 1;
-            if (h < 0 || h >= height) continue;
-            const uint32_t *a = dy + o / LANES * dy_apart + row * count * LANES;
-            const uint32_t *b = x + i / FEW * x_apart + (row + ky - 1) * (width + 2) * FEW;
-            for (long w = 0; w < count; w++, a += LANES, b += 2 * FEW) {
+        for (long n = 0; n < images; n++) for (long h = 0; h < dy_height; h++) {
+            long from = h * stride + ky - 1;
+            if (from < 0 || from >= height) continue;
+            const uint32_t *a = dy + o / LANES * dy_apart + (n * dy_height + h) * count * LANES;
+            const uint32_t *b = x + i / FEW * x_apart + (n * height + from) * (width + 2) * FEW;
+            for (long w = 0; w < count; w++, a += LANES, b += 2 * stride * FEW) {
                 __m512i pair = _mm512_loadu_si512(a);
                 #pragma GCC unroll 3
                 for (int kx = 0; kx < SIDE; kx++)
@@ -85,11 +88,14 @@ static void add_images(const uint32_t *x, const uint32_t *dy, float *sums, long 
 
 int has_weight_gradient(void) { return 1; }
 
-/* x (images, height, width, in), dy (images, height, width, out), dw (out, 3, 3, in) in float32; in and out are multiples of 16. 0 is success. */
-int weight_gradient(const uint16_t *x, const uint16_t *dy, float *dw, long images, long height, long width, long in, long out, int threads) {
-    long size = SIDE * SIDE * in * out, count = (width + 1) / 2, some = ROUNDS / (height * count);
+/* x (images, height, width, in), dy (images, height / stride, width / stride, out), dw (out, 3, 3, in) in float32; in and out are multiples
+   of 16. 0 is success. */
+int weight_gradient(const uint16_t *x, const uint16_t *dy, float *dw, long images, long height, long width, long in, long out,
+                    int stride, int threads) {
+    long dy_height = (height - 1) / stride + 1, dy_width = (width - 1) / stride + 1, count = (dy_width + 1) / 2;
+    long size = SIDE * SIDE * in * out, some = ROUNDS / (dy_height * count);
     some = some < 1 ? 1 : some > MOST_IMAGES ? MOST_IMAGES : some;
-    long x_apart = some * height * (width + 2) * FEW, dy_apart = some * height * count * LANES;
+    long x_apart = some * height * (width + 2) * FEW, dy_apart = some * dy_height * count * LANES;
     long x_size = in / FEW * x_apart, dy_size = out / LANES * dy_apart;
     float *sums = aligned_alloc(LINE, threads * size * sizeof *sums); /* all sizes are multiples of it */
     uint32_t *pairs = aligned_alloc(LINE, threads * (x_size + dy_size) * sizeof *pairs);
@@ -105,10 +111,10 @@ int weight_gradient(const uint16_t *x, const uint16_t *dy, float *dw, long image
         for (long n = images * thread / threads; n < to; n += some) {
             long now = n + some < to ? some : to - n;
             for (long k = 0; k < now; k++) {
-                slide(x + (n + k) * height * width * in, of_x + k * height * (width + 2) * FEW, height, width, in, x_apart);
-                couple(dy + (n + k) * height * width * out, of_dy + k * height * count * LANES, height, width, out, dy_apart);
+                slide(x + (n + k) * height * width * in, of_x + k * height * (width + 2) * FEW, height, width, in, stride, x_apart);
+                couple(dy + (n + k) * dy_height * dy_width * out, of_dy + k * dy_height * count * LANES, dy_height, dy_width, out, dy_apart);
             }
-            add_images(of_x, of_dy, sums + thread * size, now, height, width, in, out, x_apart, dy_apart);
+            add_images(of_x, of_dy, sums + thread * size, now, height, width, in, out, count, stride, x_apart, dy_apart);
         }
     }
     for (long k = 0; k < SIDE * SIDE; k++) for (long i = 0; i < in; i++) for (long o = 0; o < out; o++) {
