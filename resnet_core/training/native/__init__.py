@@ -41,6 +41,9 @@ class _Block(nn.Module):
         super().__init__()
         self.before, self.conv = nn.Conv2d(16, 16, 1, bias=False), nn.Conv2d(16, 16, 3, padding=1, bias=False)
         self.norm1, self.relu, self.norm2 = nn.BatchNorm2d(16), nn.ReLU(), nn.BatchNorm2d(16)
+        for norm in (self.norm1, self.norm2):
+            nn.init.normal_(norm.weight)
+            nn.init.normal_(norm.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = self.relu(self.norm1(self.before(x)))

@@ -16,7 +16,11 @@ SOURCES = tuple(Path(__file__).with_name(name) for name in ("norm_relu.c", "weig
 @functools.cache
 def library() -> ctypes.CDLL | None:
     """None where this machine cannot make it."""
-    found = load(SOURCES)
+    return declared(load(SOURCES))
+
+
+def declared(found: ctypes.CDLL | None) -> ctypes.CDLL | None:
+    """With the kinds of its arguments."""
     if found is None:
         return None
     pointer, long, real, flag = ctypes.c_void_p, ctypes.c_long, ctypes.c_float, ctypes.c_int

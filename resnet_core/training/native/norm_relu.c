@@ -58,7 +58,7 @@ INLINE floats unless(ints mask, floats f) { return (floats)((ints)f & ~mask); } 
 struct pass {
     const void *x, *other, *y, *dy, *dy2;
     void *to, *shortcut;
-    const float *scale, *shift, *centre, *of_x, *rest;
+    const float *scale, *shift, *centre, *slope, *rest;
     double *sums, *products;
     long wide;
 };
@@ -86,23 +86,24 @@ INLINE void measure(const struct pass *p, long from, long to, long column, int h
 }
 
 INLINE void normalise(const struct pass *p, long from, long to, long column, int half, int vectors, int adds) {
-    floats scale[MOST], shift[MOST];
+    floats scale[MOST], shift[MOST], centre[MOST];
     EACH(v) {
         scale[v] = of(p->scale + column + LANES * v);
         shift[v] = of(p->shift + column + LANES * v);
+        centre[v] = of(p->centre + column + LANES * v);
     }
     for (long row = from; row < to; row++) EACH(v) {
         long at = row * p->wide + column + LANES * v;
-        floats f = load(p->x, at, half) * scale[v] + shift[v];
+        floats f = (load(p->x, at, half) - centre[v]) * scale[v] + shift[v];
         if (adds) f += load(p->other, at, half);
         store(p->to, at, unless(f < 0, f), half);
     }
 }
 
 /* The gradient behind the ReLU, dz. Behind an add it is told by y, summed of up to two gradients of y, and kept: it is the other's too. */
-INLINE floats gradient(const struct pass *p, long at, floats x, floats scale, floats shift, int half, int adds, int twice) {
+INLINE floats gradient(const struct pass *p, long at, floats away, floats scale, floats shift, int half, int adds, int twice) {
     floats d = load(p->dy, at, half);
-    if (!adds) return unless(x * scale + shift <= 0, d);
+    if (!adds) return unless(away * scale + shift <= 0, d);
     if (twice) d += load(p->dy2, at, half);
     d = unless(load(p->y, at, half) <= 0, d);
     store(p->shortcut, at, d, half);
@@ -120,9 +121,9 @@ INLINE void measure_back(const struct pass *p, long from, long to, long column, 
     }
     for (long row = from; row < to; row++) EACH(v) {
         long at = row * p->wide + column + LANES * v;
-        floats x = load(p->x, at, half), d = gradient(p, at, x, scale[v], shift[v], half, adds, twice);
+        floats away = load(p->x, at, half) - centre[v], d = gradient(p, at, away, scale[v], shift[v], half, adds, twice);
         sum[v] += d;
-        product[v] += d * (x - centre[v]);
+        product[v] += d * away;
     }
     EACH(v) {
         add_up(p->sums + column + LANES * v, sum[v]);
@@ -130,21 +131,22 @@ INLINE void measure_back(const struct pass *p, long from, long to, long column, 
     }
 }
 
-/* dx = scale dz + of_x x + rest */
+/* dx = scale dz + slope (x - mean) + rest */
 INLINE void normalise_back(const struct pass *p, long from, long to, long column, int half, int vectors, int adds) {
-    floats scale[MOST], shift[MOST], of_x[MOST], rest[MOST];
+    floats scale[MOST], shift[MOST], centre[MOST], slope[MOST], rest[MOST];
     EACH(v) {
         scale[v] = of(p->scale + column + LANES * v);
         shift[v] = of(p->shift + column + LANES * v);
-        of_x[v] = of(p->of_x + column + LANES * v);
+        centre[v] = of(p->centre + column + LANES * v);
+        slope[v] = of(p->slope + column + LANES * v);
         rest[v] = of(p->rest + column + LANES * v);
     }
     for (long row = from; row < to; row++) EACH(v) {
         long at = row * p->wide + column + LANES * v;
-        floats x = load(p->x, at, half), d;
+        floats away = load(p->x, at, half) - centre[v], d;
         if (adds) d = load(p->shortcut, at, half);
-        else d = unless(x * scale[v] + shift[v] <= 0, load(p->dy, at, half));
-        store(p->to, at, d * scale[v] + x * of_x[v] + rest[v], half);
+        else d = unless(away * scale[v] + shift[v] <= 0, load(p->dy, at, half));
+        store(p->to, at, d * scale[v] + away * slope[v] + rest[v], half);
     }
 }
 
@@ -212,13 +214,12 @@ long row_width(long count, long channels) {
     return channels % LANES == 0 ? channels : 0;
 }
 
-/* The norm as x * scale + shift, the same numbers on both ways. */
+/* The norm as (x - centre) * scale + shift, the same numbers on both ways. */
 static void affine(long wide, long channels, const float *weight, const float *bias, const float *mean, const float *deviation,
-                   float *scale, float *shift) {
+                   float *scale, float *shift, float *centre) {
     for (long i = 0; i < wide; i++) {
         long c = i % channels;
-        double factor = (double)weight[c] * deviation[c];
-        scale[i] = factor, shift[i] = bias[c] - mean[c] * factor;
+        scale[i] = weight[c] * deviation[c], shift[i] = bias[c], centre[i] = mean[c];
     }
 }
 
@@ -241,14 +242,14 @@ int norm_relu_forward(const void *x, const void *other, void *y, long count, lon
     all(MEASURE, p, count / wide, half, threads, sums);
     for (long c = 0; c < channels; c++) {
         double away = total(sums, c, channels, wide, threads) / each;
-        double variance = fmax(total(sums + wide, c, channels, wide, threads) / each - away * away, 0);
-        if (away != away) variance = away;
+        double variance = total(sums + wide, c, channels, wide, threads) / each - away * away;
+        if (variance < 0) variance = 0; /* NaN stays */
         double found = centre[c] + away;
         mean[c] = found, deviation[c] = 1 / sqrt(variance + eps);
         running_mean[c] += momentum * (found - running_mean[c]);
         running_variance[c] += momentum * (variance * each / (each - 1) - running_variance[c]);
     }
-    affine(wide, channels, weight, bias, mean, deviation, scale, shift);
+    affine(wide, channels, weight, bias, mean, deviation, scale, shift, centre);
     all(NORMALISE, p, count / wide, half, threads, sums);
     free(factors), free(sums);
     return 0;
@@ -260,22 +261,21 @@ int norm_relu_backward(const void *dy, const void *dy2, const void *x, const voi
              int threads) {
     long wide = row_width(count, channels), each = count / channels;
     float *factors = calloc(5 * wide, sizeof *factors), *scale = factors, *shift = scale + wide, *centre = shift + wide;
-    float *of_x = centre + wide, *rest = of_x + wide;
+    float *slope = centre + wide, *rest = slope + wide;
     double *sums = calloc(2 * wide * threads, sizeof *sums);
     if (!factors || !sums) {
         free(factors), free(sums);
         return 1;
     }
-    affine(wide, channels, weight, bias, mean, deviation, scale, shift);
-    for (long i = 0; i < wide; i++) centre[i] = mean[i % channels];
+    affine(wide, channels, weight, bias, mean, deviation, scale, shift, centre);
     struct pass p = {.x = x, .y = y, .dy = dy, .dy2 = dy2, .to = dx, .shortcut = shortcut, .scale = scale, .shift = shift,
-                     .centre = centre, .of_x = of_x, .rest = rest, .wide = wide};
+                     .centre = centre, .slope = slope, .rest = rest, .wide = wide};
     all(MEASURE_BACK, p, count / wide, half, threads, sums);
     for (long c = 0; c < channels; c++) {
         double sum = total(sums, c, channels, wide, threads), product = total(sums + wide, c, channels, wide, threads);
         of_bias[c] = sum, of_weight[c] = product * deviation[c];
-        double slope = product / each * deviation[c] * deviation[c];
-        for (long i = c; i < wide; i += channels) of_x[i] = -slope * scale[c], rest[i] = scale[c] * (slope * mean[c] - sum / each);
+        double along = product / each * deviation[c] * deviation[c];
+        for (long i = c; i < wide; i += channels) slope[i] = -along * scale[c], rest[i] = -scale[c] * sum / each;
     }
     all(NORMALISE_BACK, p, count / wide, half, threads, sums);
     free(factors), free(sums);

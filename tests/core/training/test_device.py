@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_where_the_system_does_not_tell_what_is_free(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
 @pytest.mark.parametrize("memory_format", ["auto", "contiguous", "channels_last"])
 def test_float16_is_never_tried_on_a_cpu_and_a_choice_stays(precision: str, memory_format: str) -> None:
-    found = candidates(CPU, TrainConfig(precision=precision, memory_format=memory_format))
+    found = candidates(CPU, TrainConfig(precision=precision, memory_format=memory_format, kernels="torch"))
     assert {plan.precision for plan in found} == ({"float32", "bfloat16"} if precision == "auto" else {precision})
     assert {plan.memory_format for plan in found} == ({"contiguous", "channels_last"} if memory_format == "auto" else {memory_format})
     tried = [(plan.precision, plan.memory_format) for plan in found if plan.convolution == "winograd"]
@@ -102,7 +103,7 @@ def test_float16_is_never_tried_on_a_cpu_and_a_choice_stays(precision: str, memo
 
 
 def test_a_convolution_that_is_asked_for_decides_the_rest() -> None:
-    (winograd,) = candidates(CPU, TrainConfig(convolution="winograd"))
+    (winograd,) = candidates(CPU, TrainConfig(convolution="winograd", kernels="torch"))
     assert (winograd.precision, winograd.memory_format, winograd.convolution) == ("float32", "channels_last", "winograd")
     assert all(plan.convolution == "direct" for plan in candidates(CPU, TrainConfig(convolution="direct")))
     assert all(plan.convolution == "direct" for plan in candidates(CPU, TrainConfig(compile=True)))
@@ -116,6 +117,36 @@ def test_winograd_where_it_cannot_be_is_refused(device: str, settings: dict[str,
     with pytest.raises(UserError) as caught:
         candidates(torch.device(device), TrainConfig(convolution="winograd", **settings))
     assert (caught.value.code, caught.value.field) == ("no_winograd", "convolution")
+
+
+def test_our_kernels_come_last_in_channels_last_where_there_are_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device_module, "available", lambda: True)
+    usual = candidates(CPU, TrainConfig(kernels="torch"))
+    ours = [replace(plan, kernels="native") for plan in usual if plan.memory_format == "channels_last"]
+    assert candidates(CPU, TrainConfig()) == usual + ours
+    assert candidates(CPU, TrainConfig(kernels="native")) == ours
+    assert [plan.name for plan in ours if plan.precision == "float32"] == [
+        "float32/channels_last/native",
+        "float32/channels_last/winograd/native",
+    ]
+    for elsewhere in ({"memory_format": "contiguous"}, {"compile": True}):
+        assert all(plan.kernels == "torch" for plan in candidates(CPU, TrainConfig(**elsewhere)))  # type: ignore[arg-type]
+    assert all(plan.kernels == "torch" for plan in candidates(torch.device("mps"), TrainConfig()))
+    monkeypatch.setattr(device_module, "available", lambda: False)
+    assert candidates(CPU, TrainConfig()) == usual
+
+
+@pytest.mark.parametrize(
+    ("device", "there", "settings"),
+    [("cpu", False, {}), ("cpu", True, {"memory_format": "contiguous"}), ("cpu", True, {"compile": True}), ("mps", True, {})],
+)
+def test_our_kernels_where_they_cannot_be_are_refused(
+    monkeypatch: pytest.MonkeyPatch, device: str, there: bool, settings: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(device_module, "available", lambda: there)
+    with pytest.raises(UserError) as caught:
+        candidates(torch.device(device), TrainConfig(kernels="native", **settings))
+    assert (caught.value.code, caught.value.field) == ("no_kernels", "kernels")
 
 
 def test_float16_on_a_cpu_is_refused() -> None:
@@ -133,7 +164,7 @@ def test_a_gpu_takes_bfloat16_where_it_has_it(monkeypatch: pytest.MonkeyPatch, s
     assert candidates(torch.device("mps"), TrainConfig()) == [ComputePlan(precision="float32", memory_format="channels_last")]
 
 
-def test_a_training_is_carried_on_as_far_as_the_device_can() -> None:
+def test_a_training_is_carried_on_as_far_as_the_device_can(monkeypatch: pytest.MonkeyPatch) -> None:
     half, filtered = (
         ComputePlan(precision="float16", memory_format="channels_last"),
         ComputePlan(precision="float32", memory_format="channels_last", convolution="winograd"),
@@ -142,6 +173,11 @@ def test_a_training_is_carried_on_as_far_as_the_device_can() -> None:
     assert carried_on(half, torch.device("cuda")) == half
     assert carried_on(filtered, CPU) == filtered
     assert carried_on(filtered, torch.device("cuda")) == ComputePlan(precision="float32", memory_format="channels_last")
+    ours = ComputePlan(precision="bfloat16", memory_format="channels_last", kernels="native")
+    for there, kernels in ((True, "native"), (False, "torch")):
+        monkeypatch.setattr(device_module, "available", lambda there=there: there)
+        assert carried_on(ours, CPU) == replace(ours, kernels=kernels)
+    assert carried_on(ours, torch.device("cuda")) == replace(ours, kernels="torch")
 
 
 def test_a_plan_decides_what_a_network_computes_in(splits: Splits) -> None:

@@ -13,6 +13,7 @@ from resnet_core.config import ModelConfig, TrainConfig
 from resnet_core.data import normalize
 from resnet_core.data.spec import Splits
 from resnet_core.models import build_model
+from resnet_core.training import device as device_module
 from resnet_core.training import trial as trial_module
 from resnet_core.training.device import ComputePlan
 from resnet_core.training.trial import guessed_speed, plan_compute
@@ -59,7 +60,10 @@ def test_planning_leaves_the_model_as_found_and_keeps_the_fastest(model: nn.Modu
     found.check()
     assert {"float32/contiguous", "float32/channels_last"} <= set(plan.timings)
     assert not any("float16/" in key.replace("bfloat16", "") for key in plan.timings)
-    assert plan.name == min(plan.timings, key=lambda key: plan.timings[key] / (0.95 if "winograd" in key else 1))
+    handicaps = {"winograd": 0.95, "native": 1.03}
+    assert plan.name == min(
+        plan.timings, key=lambda key: plan.timings[key] / math.prod(value for word, value in handicaps.items() if word in key)
+    )
 
 
 def test_so_does_planning_that_fails(model: nn.Module, batch: tuple[Tensor, Tensor]) -> None:
@@ -114,11 +118,34 @@ def test_winograd_is_for_those_who_gain_by_it(splits: Splits, monkeypatch: pytes
         lambda *_: inside.append(any(isinstance(m, WinogradConvolutions) for m in _get_current_function_mode_stack()))
     )
     fake_clock(monkeypatch, lambda: 0.1 * share if inside and inside[-1] else 0.1)
-    plan = plan_compute(model, *batch, CPU, TrainConfig(precision="float32"))
+    plan = plan_compute(model, *batch, CPU, TrainConfig(precision="float32", kernels="torch"))
     rounds = 3 if kept == "winograd" else 4  # one more where they come close
     assert inside[1:] == [False, False, True] * rounds  # after the pass that counts what it saves
     assert plan.convolution == kept
     assert set(plan.timings) == {"float32/contiguous", "float32/channels_last", "float32/channels_last/winograd"}
+
+
+@pytest.mark.parametrize(("share", "kept"), [(0.9, "native"), (1.02, "native"), (1.1, "torch")])
+def test_our_kernels_are_kept_unless_they_are_slower(splits: Splits, monkeypatch: pytest.MonkeyPatch, share: float, kept: str) -> None:
+    """They are tried last, with what came close without them, and twice."""
+    monkeypatch.setattr(device_module, "available", lambda: True)
+    model = build_model(ModelConfig(model="resnet8"), splits.spec)
+    steps: list[str] = []
+
+    def step(model: nn.Module, images: Tensor, labels: Tensor, device: torch.device, plan: ComputePlan) -> tuple[float, bool]:
+        steps.append(plan.name)
+        return (0.1 if plan.memory_format == "channels_last" else 0.2) * (share if plan.kernels == "native" else 1), True
+
+    monkeypatch.setattr(trial_module, "_timed_step", step)
+    images, labels = normalize(splits.train.images, splits.spec), splits.train.labels
+    plan = plan_compute(model, images, labels, CPU, TrainConfig(precision="float32", convolution="direct"))
+    usual = ["float32/contiguous", "float32/channels_last"]
+    assert steps == usual * 3 + ["float32/channels_last", "float32/channels_last/native", "float32/channels_last/native"]
+    assert plan.kernels == kept
+    steps.clear()
+    bare = build_model(ModelConfig(model="resnet8", norm="none"), splits.spec)
+    assert plan_compute(bare, images, labels, CPU, TrainConfig(precision="float32", convolution="direct")).kernels == "torch"
+    assert set(steps) == set(usual), "nothing there for them"
 
 
 @pytest.mark.parametrize("unsound_from", range(3))

@@ -1,0 +1,106 @@
+"""The compiler of the machine: there, not there, broken, and with a result that is damaged or wrong."""
+
+import ctypes
+import os
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from resnet_core.training import native
+from resnet_core.training.native import compiling, norm_relu
+from resnet_core.training.native.library import SOURCES, declared
+
+pytestmark = pytest.mark.skipif(not native.available(), reason="needs Linux and a C compiler")
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> tuple[Path, ...]:
+    """A folder of one's own with the kernels."""
+    folder = tmp_path / "native"
+    folder.mkdir()
+    return tuple(Path(shutil.copy(source, folder)) for source in SOURCES)
+
+
+def script(path: Path, text: str) -> str:
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return str(path)
+
+
+@pytest.fixture
+def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The compiler, with a line in this file for each call."""
+    calls = tmp_path / "calls"
+    calls.touch()
+    monkeypatch.setenv("CC", script(tmp_path / "cc", f'echo called >> {calls}\nexec {shutil.which("cc")} "$@"'))
+    return calls
+
+
+def called(calls: Path) -> int:
+    return len(calls.read_text().splitlines())
+
+
+def test_what_was_compiled_is_kept(sources: tuple[Path, ...], counted: Path) -> None:
+    assert compiling.load(sources) is not None
+    kept = sources[0].parent / "__pycache__"
+    assert [path.suffix for path in kept.iterdir()] == [".so"]
+    assert compiling.load(sources) is not None
+    assert called(counted) == 1
+    sources[0].write_text(sources[0].read_text() + "\n")
+    assert compiling.load(sources) is not None
+    assert called(counted) == 2, "another source is another library"
+
+
+def test_a_damaged_one_is_made_anew(sources: tuple[Path, ...], counted: Path) -> None:
+    assert compiling.load(sources) is not None
+    (kept,) = (sources[0].parent / "__pycache__").iterdir()
+    kept.unlink()
+    kept.write_bytes(b"torn")
+    assert compiling.load(sources) is not None
+    assert called(counted) == 2
+    assert ctypes.CDLL(str(kept)).row_width
+
+
+def test_a_checkout_that_cannot_be_written_to_does_without_keeping(
+    sources: tuple[Path, ...], counted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(compiling.shutil, "copy", refuse)
+    assert compiling.load(sources) is not None
+    assert not any((sources[0].parent / "__pycache__").iterdir())
+
+
+@pytest.mark.parametrize("what", ["no compiler", "it fails", "it takes for ever", "it makes nothing", "what it makes is nothing"])
+def test_without_a_library_there_is_none(sources: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    texts = {"it fails": "exit 1", "it takes for ever": "sleep 60", "it makes nothing": "exit 0"}
+    last = 'for last; do :; done; echo none > "$last"'
+    monkeypatch.setenv("CC", "/no/such/compiler" if what == "no compiler" else script(tmp_path / "cc", texts.get(what, last)))
+    monkeypatch.setattr(compiling, "SECONDS", 0.5)
+    assert compiling.load(sources) is None
+    assert not [path for path in sources[0].parent.rglob("*.so") if path.is_file()]
+
+
+def test_where_pytorch_brings_no_threads_along_there_is_none(sources: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "_threads_of_torch", lambda: None)
+    assert compiling.load(sources) is None
+
+
+def test_one_pool_of_threads() -> None:
+    """A second one would spin against the first."""
+    loaded = {os.path.realpath(line.split()[-1]) for line in Path("/proc/self/maps").read_text().splitlines() if "libgomp" in line}
+    assert len(loaded) == 1
+
+
+@pytest.mark.parametrize(("right", "wrong"), [("* scale[v] + shift[v];", "* scale[v] - shift[v];"), ("d * scale[v] +", "d * scale[v] -")])
+def test_kernels_that_err_are_not_used(sources: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch, right: str, wrong: str) -> None:
+    text = sources[0].read_text()
+    assert right in text
+    sources[0].write_text(text.replace(right, wrong))
+    bad = declared(compiling.load(sources))
+    for module in (native, norm_relu):
+        monkeypatch.setattr(module, "library", lambda: bad)
+    assert not native.available.__wrapped__()
