@@ -16,8 +16,9 @@ pytestmark = pytest.mark.skipif(not native.available(), reason="needs Linux and 
 
 
 @pytest.fixture
-def sources(tmp_path: Path) -> tuple[Path, ...]:
-    """A folder of one's own with the kernels."""
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, ...]:
+    """A folder of one's own with the kernels, which are compiled in a hurry."""
+    monkeypatch.setattr(compiling, "FLAGS", ("-O0", *compiling.FLAGS[1:]))
     folder = tmp_path / "native"
     folder.mkdir()
     return tuple(Path(shutil.copy(source, folder)) for source in SOURCES)
