@@ -20,6 +20,7 @@ def available() -> bool:
     return library() is not None and all(_agrees(precision) for precision in (torch.float32, torch.bfloat16))
 
 
+@torch.inference_mode(False)
 @torch.enable_grad()
 def _agrees(precision: torch.dtype) -> bool:
     """On a block of a network, up to what is rounded."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from resnet_core.models.blocks import Add
 from resnet_core.training.native.convolution import convolve, convolves
 from resnet_core.training.native.norm_relu import norm_add_relu, norm_relu
 
@@ -56,12 +57,14 @@ def with_kernels(network: nn.Module) -> nn.Module:
     made = fx.GraphModule(network, graph)
     for number, (relu, norm, add) in enumerate(chains):
         layer = cast(nn.BatchNorm2d, modules[cast(str, norm.target)])
-        made.add_submodule(f"norm_relu{number}", NormReLU(layer) if add is None else NormAddReLU(layer))
-        _join(graph, relu, norm, add, f"norm_relu{number}")
+        name = f"native_norm{number}"
+        made.add_submodule(name, NormReLU(layer) if add is None else NormAddReLU(layer))
+        _join(graph, relu, norm, add, name)
     for number, node in enumerate(graph.nodes):
         if node.op == "call_module" and convolves(modules.get(node.target, network)):
-            made.add_submodule(f"convolution{number}", Convolution(modules[node.target]))
-            node.target = f"convolution{number}"
+            name = f"native_convolution{number}"
+            made.add_submodule(name, Convolution(modules[node.target]))
+            node.target = name
     graph.eliminate_dead_code()
     graph.lint()
     made.recompile()
@@ -75,12 +78,23 @@ def knows(network: nn.Module) -> bool:
     return graph is not None and next(_chains(graph, dict(network.named_modules())), None) is not None
 
 
+class _Tracer(fx.Tracer):
+    """What has nothing inside stays a call: whether it drops, and what else it decides, it decides anew each time."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return next(m.children(), None) is None or super().is_leaf_module(m, module_qualified_name)
+
+
 def _followed(network: nn.Module) -> fx.Graph | None:
-    """Its way from input to output, identities left out."""
+    """Its way from input to output in training, identities left out."""
+    modes = [(module, module.training) for module in network.modules()]
     try:
-        graph = fx.Tracer().trace(network)
+        graph = _Tracer().trace(network.train())
     except Exception:  # noqa: BLE001 - a network may do anything in Python, and what stops the tracer is told in as many ways
         return None
+    finally:
+        for module, mode in modes:
+            module.training = mode
     modules = dict(network.named_modules())
     for node in list(graph.nodes):
         if node.op == "call_module" and type(modules[node.target]) is nn.Identity:
@@ -97,7 +111,7 @@ def _chains(graph: fx.Graph, modules: dict[str, nn.Module]) -> Iterator[tuple[fx
         before = node.args[0]
         if _is_norm(before, modules):
             yield node, cast(fx.Node, before), None
-        elif isinstance(before, fx.Node) and len(before.users) == 1 and _is_add(before):
+        elif isinstance(before, fx.Node) and len(before.users) == 1 and _is_add(before, modules):
             norm = next((term for term in before.args if _is_norm(term, modules)), None)
             if norm is not None:
                 yield node, cast(fx.Node, norm), before
@@ -109,10 +123,19 @@ def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     return node.op == "call_function" and node.target in RELUS and len(node.args) == 1 and not node.kwargs.get("inplace")
 
 
-def _is_add(node: fx.Node) -> bool:
+def _is_add(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     """Of two tensors, and two different ones."""
-    is_add = node.op == "call_function" and node.target in ADDS and not node.kwargs and len(node.args) == 2
-    return is_add and all(isinstance(term, fx.Node) for term in node.args) and node.args[0] is not node.args[1]
+    if node.op == "call_module":
+        is_add = type(modules[cast(str, node.target)]) is Add
+    else:
+        is_add = node.op == "call_function" and node.target in ADDS
+    return (
+        is_add
+        and not node.kwargs
+        and len(node.args) == 2
+        and all(isinstance(term, fx.Node) for term in node.args)
+        and node.args[0] is not node.args[1]
+    )
 
 
 def _is_norm(node: object, modules: dict[str, nn.Module]) -> bool:

@@ -110,6 +110,21 @@ def test_statistics_that_are_held_stay_held() -> None:
     )  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("evaluated_before", [True, False])
+def test_what_drops_goes_on_dropping(evaluated_before: bool) -> None:
+    """Whether a module trains is asked at each pass, whatever it did when its way was followed."""
+    network = build_model(ModelConfig(model="resnet8", stochastic_depth=0.5), SPEC).to(memory_format=torch.channels_last)
+    modes = [module.training for module in network.train(not evaluated_before).modules()]
+    ours = with_kernels(network)
+    assert [module.training for module in network.modules()] == modes
+    network.train()
+    answers = [ours(images()) for _ in range(8)]
+    assert any(not torch.equal(answers[0], other) for other in answers[1:])
+    network.eval()
+    answers = [ours(images()) for _ in range(8)]
+    assert all(torch.equal(answers[0], other) for other in answers[1:])
+
+
 class Looking(nn.Module):
     """It decides by what it sees."""
 
