@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from dashboard.components.names import network_label
 from dashboard.i18n import sentences
 from dashboard.navigation import SCREENS
 from resnet_core.config import DataConfig
@@ -86,8 +87,9 @@ def test_ready_networks_and_running_trainings_are_listed(open_page: OpenPage, la
     app = open_page("home", language=language)
     assert_healthy(app)
     assert "91.23%" in text_of(app)
-    for name in shipped_names():
-        assert name in text_of(app)
+    for checkpoint in map(find_checkpoint, shipped_names()):
+        network = network_label(checkpoint.model_name).replace("-", "\u2011")
+        assert f"{network}\u00a0{checkpoint.metrics['test_accuracy']:.2%}" in text_of(app)
 
 
 def test_without_any_network_the_page_says_what_to_do(open_page: OpenPage, language: str, monkeypatch: pytest.MonkeyPatch) -> None:

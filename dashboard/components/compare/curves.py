@@ -67,6 +67,7 @@ def _charts(pair: Pair, histories: list[_Epochs], by: str) -> None:
             x_title=t("axis.epoch") if by == "epoch" else t("compare.minutes_axis"),
             y_title=t(f"axis.{what}"),
             percent=what == "accuracy",
+            x_end=max(row["epoch"] for history in histories for row in history.rows) if by == "epoch" else None,
             height=240,
         )
         with column:

@@ -3,6 +3,7 @@
 import streamlit as st
 
 from dashboard.components.formats import device_words, literal, percent
+from dashboard.components.names import network_label
 from dashboard.i18n import error_text, t
 from dashboard.loading import open_checkpoint, store
 from dashboard.navigation import SCREENS, link_to
@@ -14,6 +15,7 @@ from resnet_core.training.device import device_memory, device_name, pick_device
 GIGABYTE = 2**30
 MOST_READY = 4  # of one's own
 IN_A_ROW = 4  # cards: more would cut the pages' names
+UNBROKEN_HYPHEN, UNBROKEN_SPACE = "\u2011", "\u00a0"  # a network and its number stay in one line
 
 
 def show_machine() -> None:
@@ -40,6 +42,7 @@ def show_ready() -> None:
         if run.test_accuracy is not None
     ]
     st.markdown(f"**{t('home.ready')}**")
+    st.caption(t("home.ready_what"))
     lines += finished[:MOST_READY]
     if len(finished) > MOST_READY:
         lines.append(t("home.ready_more", count=len(finished) - MOST_READY))
@@ -60,7 +63,8 @@ def _shipped_lines() -> list[str]:
             broken.append(f"{name}: {error_text(error)}")
             continue
         dataset = checkpoint.config.data.dataset.partition(":")[0]  # its files lay on another machine
-        by_dataset.setdefault(dataset, []).append(f"{name} {percent(checkpoint.metrics.get('test_accuracy'))}")
+        network = network_label(checkpoint.model_name).replace("-", UNBROKEN_HYPHEN)
+        by_dataset.setdefault(dataset, []).append(f"{network}{UNBROKEN_SPACE}{percent(checkpoint.metrics.get('test_accuracy'))}")
     return [t("home.shipped_row", dataset=dataset, networks=", ".join(networks)) for dataset, networks in by_dataset.items()] + broken
 
 

@@ -133,8 +133,9 @@ def _facts(run: Run) -> str:
 
 
 def _computed(run: Run) -> str:
-    """Precision, memory order and convolutions, as the run chose them at its start."""
-    return ComputePlan.of(run.facts).name.replace("/", ", ")
+    """Precision, memory order, convolutions and kernels, as the run chose them at its start."""
+    words = ComputePlan.of(run.facts).name.split("/")
+    return ", ".join(t("runs.native_kernels") if word == "native" else word for word in words)
 
 
 def _downloads(run: Run) -> None:
