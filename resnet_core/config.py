@@ -252,7 +252,7 @@ class TrainConfig(Config):
     )
     kernels: str = setting(
         "auto",
-        "of a CPU's training step in channels_last; native: ours where they are faster, made by the machine's C compiler, other last digits",
+        "of a CPU's training step in channels_last; native: ours, made by the machine's C compiler, other last digits; auto: these unless they are slower",
         choices=("auto", "torch", "native"),
     )
     compile: bool = setting(False, "torch.compile (slow start, faster steps)")

@@ -65,7 +65,7 @@ MESSAGES: dict[str, str] = {
     "method_needs_blocks": "{method} needs residual blocks or their plain twins, and {name} has none; choose another method.",
     "maps_differ_in_size": "{name} takes images of {have} px, {other} of {need} px, so their maps cannot be laid over each other; choose networks for one size.",
     "no_winograd": "{field}={value} is for float32 in channels_last on a CPU, and not with compile; set precision and memory_format to auto and compile off, or leave {field} at auto.",
-    "no_kernels": "{field}={value} is for channels_last on a CPU of a Linux machine with a C compiler (cc), and not with compile; set memory_format to auto and compile off, or leave {field} at auto.",
+    "no_kernels": "{field}={value} is for channels_last on a CPU of a Linux machine with a C compiler (cc), and not with compile or several processes; set memory_format to auto and compile off, or leave {field} at auto.",
     "device_missing": "The device {value!r} is not available on this machine; choose {choices}.",
     "store_newer": "The run store {path} was written by a newer version (schema {found}, this one knows {known}); update Residual Lens.",
     "store_damaged": "The run store {path} cannot be read ({reason}); move it away and restart, runs keep their folders.",

@@ -158,7 +158,11 @@ def candidates(device: torch.device, train: TrainConfig) -> list[ComputePlan]:
 
 def _with_kernels(plans: list[ComputePlan], device: torch.device, train: TrainConfig) -> list[ComputePlan]:
     """Those with kernels of ours come last; there are none without a C compiler."""
-    possible = [plan for plan in plans if plan.memory_format == "channels_last" and device.type == "cpu" and not train.compile]
+    possible = [
+        plan
+        for plan in plans
+        if plan.memory_format == "channels_last" and device.type == "cpu" and not train.compile and train.processes == 1
+    ]
     if train.kernels == "torch" or not possible:
         have: list[ComputePlan] = []
     else:
@@ -175,5 +179,5 @@ def _has_winograd(plan: ComputePlan, device: torch.device) -> bool:
 def carried_on(plan: ComputePlan, device: torch.device) -> ComputePlan | None:
     """The plan of a training that began elsewhere, as far as this device has it; None where it lacks the precision."""
     if device.type == "cpu":
-        return None if plan.precision == "float16" else plan if available() else replace(plan, kernels="torch")
+        return None if plan.precision == "float16" else plan if plan.kernels == "torch" or available() else replace(plan, kernels="torch")
     return replace(plan, convolution="direct", kernels="torch")

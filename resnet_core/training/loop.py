@@ -73,6 +73,8 @@ class Training:
             self.model.load_state_dict(start_weights)
         begun = carried_on(ComputePlan(**resume["plan"]), device) if resume else None
         self.plan = begun or team.tell((plan or self._plan(anew=resume is not None)) if team.leads else None)
+        if not team.is_alone:  # its processes may run on different machines, and have to hold their parameters in one order
+            self.plan = dataclasses.replace(self.plan, kernels="torch")
         if not team.is_alone and config.train.sync_batchnorm:
             self.model = synchronized_norms(self.model, device)
         self.model.to(memory_format=FORMATS[self.plan.memory_format])
@@ -380,8 +382,12 @@ class Training:
         """What is fastest here; `anew` for a training that began elsewhere, in a precision that this device has not."""
         train = self.config.train
         images, labels = normalize(self.train_split.images[: train.batch_size], self.spec), self.train_split.labels[: train.batch_size]
+        if not self.team.is_alone:
+            train = dataclasses.replace(train, kernels="torch")
         if anew:
-            train = dataclasses.replace(train, precision="auto", memory_format="auto", convolution="auto", kernels="auto")
+            train = dataclasses.replace(
+                train, precision="auto", memory_format="auto", convolution="auto", kernels="auto" if self.team.is_alone else "torch"
+            )
         return plan_compute(self.model, images, labels, self.device, train)
 
     def _gradient_norms(self) -> Tensor:

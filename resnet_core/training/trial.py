@@ -57,7 +57,7 @@ def plan_compute(model: nn.Module, images: Tensor, labels: Tensor, device: torch
             timings = _faster(timings, trial.seconds(close + native, count))
         if native:
             timings = _faster(timings, trial.seconds(native, count))
-    tried = [plan for plan in choices if plan.name in timings and plan.precision not in trial.unsound]
+    tried = [plan for plan in choices if plan.name in timings and not {plan.precision, plan.name} & trial.unsound]
     if not tried:  # a precision was asked for whose gradients are not finite: the training says so at its first step
         return choices[0]
     return replace(
@@ -93,7 +93,7 @@ def _faster(once: Mapping[str, float], again: Mapping[str, float]) -> dict[str, 
 @dataclass(frozen=True)
 class _Trial:
     """Steps of several plans in turn: what else the machine does meanwhile slows down all of them. Precisions that are hopeless here, or
-    unsound, are tried no more.
+    unsound, are tried no more; nor are kernels of ours that are unsound.
     """
 
     model: nn.Module
@@ -107,15 +107,17 @@ class _Trial:
         """Of one step on so many images, by the plan's name."""
         found: dict[str, float] = {}
         for plan in plans:
-            if plan.precision in self.hopeless | self.unsound:
+            if {plan.precision, plan.name} & (self.hopeless | self.unsound):
                 continue
             took, sound = _timed_step(self.model, self.images[:count], self.labels[:count], self.device, plan)
             if plan.precision != "float32":
                 fastest = min(found.values(), default=math.inf)
                 if took > max((HOPELESS if took < TRIAL_SECONDS else SLOWER) * fastest, 1.0):
                     self.hopeless.add(plan.precision)
-                if not sound:
-                    self.unsound.add(plan.precision)
+            if not sound and plan.kernels == "native":
+                self.unsound.add(plan.name)
+            elif not sound and plan.precision != "float32":
+                self.unsound.add(plan.precision)
             found[plan.name] = took
         return found
 

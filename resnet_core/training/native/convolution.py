@@ -12,15 +12,21 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from resnet_core.training.native.library import address, call, channels_last, is_channels_last, library
+from resnet_core.training.native.library import address, call, channels_last, is_channels_last, is_hooked, library
 
 STEP = 16  # channels come in so many at a time
-MOST_BYTES = 2**26  # of all threads' sums: the machine may have a hundred of them
+MOST_BYTES = 2**26  # of all threads' sums, and of their images: the machine may have a hundred of them
 
 
 def convolves(module: nn.Module) -> bool:
     """Whether the kernel knows this layer, on a processor that has one."""
-    if type(module) is not nn.Conv2d or module.bias is not None or module.padding_mode != "zeros" or not _kernels_have_it():
+    if (
+        type(module) is not nn.Conv2d
+        or is_hooked(module)
+        or module.bias is not None
+        or module.padding_mode != "zeros"
+        or not _kernels_have_it()
+    ):
         return False
     same = (module.kernel_size, module.padding, module.dilation, module.groups) == ((3, 3), (1, 1), (1, 1), 1)
     fits = all(channels % STEP == 0 for channels in (module.in_channels, module.out_channels))
@@ -31,9 +37,16 @@ def convolves(module: nn.Module) -> bool:
 def convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
     """layer(x) of x (B, C, H, W) under autocast; what is not bfloat16 in channels_last PyTorch computes."""
     kernels = library()
-    if kernels is None or x.dtype != torch.bfloat16 or not torch.is_autocast_enabled("cpu") or not is_channels_last(x):
+    if kernels is None or not _suits(layer, x):
         return layer(x)  # type: ignore[no-any-return]
     return _Convolution.apply(kernels, x, layer.weight, layer.stride[0])  # type: ignore[no-any-return]
+
+
+def _suits(layer: nn.Conv2d, x: Tensor) -> bool:
+    if x.dtype != torch.bfloat16 or not torch.is_autocast_enabled("cpu") or x.dim() != 4 or not is_channels_last(x):
+        return False
+    pairs = 2 * x.element_size() * (x[0].numel() + layer.out_channels * x.shape[2] * x.shape[3])  # of an image of x and of y
+    return layer.weight.dtype == torch.float32 and torch.get_num_threads() * pairs <= MOST_BYTES
 
 
 def _kernels_have_it() -> bool:

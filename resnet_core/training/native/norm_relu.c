@@ -2,7 +2,7 @@
 
    Tensors are channels_last: `rows` rows (images x height x width) of `channels` numbers, bfloat16 (`half`) or float32. Sums are taken in
    float32 over a few rows and in double beyond them. PyTorch goes over such a tensor two or three times for the norm, and again for
-   the add and for the ReLU; here it is read twice and written once each way, and nothing is rounded in between.
+   the add and for the ReLU; here two passes do all of it, each way, and nothing is rounded in between.
 
    Vectors of 16 floats are written with the extension that GCC and Clang share; the compiler cuts them to what the processor has. */
 
@@ -17,6 +17,7 @@
 #define LANES 16
 #define MOST 4   /* vectors side by side: their sums and factors fit into the registers */
 #define BLOCK 64 /* rows whose sum stays in float32 */
+#define FEW 32   /* rows that tell about where a channel's mean lies */
 #define INLINE static inline __attribute__((always_inline))
 #define EACH(v) for (int v = 0; v < vectors; v++)
 
@@ -36,6 +37,13 @@ INLINE floats load(const void *from, long at, int half) {
     halves h;
     memcpy(&h, (const uint16_t *)from + at, sizeof h);
     return (floats)(__builtin_convertvector(h, words) << 16);
+}
+
+INLINE float number(const void *from, long at, int half) {
+    uint32_t word = half ? (uint32_t)((const uint16_t *)from)[at] << 16 : ((const uint32_t *)from)[at];
+    float f;
+    memcpy(&f, &word, sizeof f);
+    return f;
 }
 
 INLINE void store(void *to, long at, floats f, int half) {
@@ -233,10 +241,11 @@ int norm_relu_forward(const void *x, const void *other, void *y, long count, lon
         free(factors), free(sums);
         return 1;
     }
-    /* any value of a channel is near enough to its mean for the squares around it to lose no digits */
+    /* the mean of a few values of a channel is near enough to that of all for the squares around it to lose no digits */
+    long few = each < FEW ? each : FEW;
     for (long i = 0; i < wide; i++) {
-        uint32_t word = half ? (uint32_t)((const uint16_t *)x)[i % channels] << 16 : ((const uint32_t *)x)[i % channels];
-        memcpy(centre + i, &word, sizeof word);
+        for (long k = 0; k < few; k++) centre[i] += number(x, each * k / few * channels + i % channels, half) / few;
+        if (centre[i] - centre[i] != 0) centre[i] = 0; /* not finite: neither shall be what follows, but by itself */
     }
     struct pass p = {.x = x, .other = other, .to = y, .scale = scale, .shift = shift, .centre = centre, .wide = wide};
     all(MEASURE, p, count / wide, half, threads, sums);

@@ -45,8 +45,11 @@ def _computed(kernels: ctypes.CDLL, norm: nn.BatchNorm2d, x: Tensor, other: Tens
 def _suits(kernels: ctypes.CDLL, norm: nn.BatchNorm2d, x: Tensor) -> bool:
     if not norm.training or x.dtype not in HALF or x.device.type != "cpu" or not is_channels_last(x):
         return False
+    own = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    if not all(t is not None and t.dtype == torch.float32 and t.device.type == "cpu" and t.is_contiguous() for t in own):
+        return False
     channels = x.shape[1]
-    return x.numel() > channels and kernels.row_width(x.numel(), channels) > 0
+    return channels == norm.num_features and x.numel() > channels and kernels.row_width(x.numel(), channels) > 0
 
 
 class _NormReLU(torch.autograd.Function):

@@ -7,12 +7,19 @@ from typing import cast
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from resnet_core.models.blocks import Add
 from resnet_core.training.native.convolution import convolve, convolves
+from resnet_core.training.native.library import is_hooked
 from resnet_core.training.native.norm_relu import norm_add_relu, norm_relu
 
 RELUS, ADDS = (torch.relu, functional.relu), (operator.add, torch.add)
+FUNCTIONS = {
+    *RELUS, *ADDS, operator.getitem, operator.mul, operator.sub, torch.cat, torch.flatten, torch.mul,
+    functional.adaptive_avg_pool2d, functional.avg_pool2d, functional.max_pool2d, functional.pad,
+}  # fmt: skip
+METHODS = {"view_as", "flatten", "mean", "reshape", "view", "contiguous", "add", "mul"}
 
 
 class NormReLU(nn.Module):
@@ -65,7 +72,6 @@ def with_kernels(network: nn.Module) -> nn.Module:
             name = f"native_convolution{number}"
             made.add_submodule(name, Convolution(modules[node.target]))
             node.target = name
-    graph.eliminate_dead_code()
     graph.lint()
     made.recompile()
     made.delete_all_unused_submodules()
@@ -79,25 +85,29 @@ def knows(network: nn.Module) -> bool:
 
 
 class _Tracer(fx.Tracer):
-    """What has nothing inside stays a call: whether it drops, and what else it decides, it decides anew each time."""
+    """What has nothing inside stays a call, and so does every kind of BatchNorm: what it does, it decides anew each time."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return next(m.children(), None) is None or super().is_leaf_module(m, module_qualified_name)
+        whole = next(m.children(), None) is None or isinstance(m, _BatchNorm)
+        return whole or super().is_leaf_module(m, module_qualified_name)
 
 
 def _followed(network: nn.Module) -> fx.Graph | None:
-    """Its way from input to output in training, identities left out."""
+    """Its way from input to output in training, identities left out; None where that is more than modules and what is known of tensors."""
     modes = [(module, module.training) for module in network.modules()]
     try:
-        graph = _Tracer().trace(network.train())
+        with torch.random.fork_rng(devices=[]):
+            graph = _Tracer().trace(network.train())
     except Exception:  # noqa: BLE001 - a network may do anything in Python, and what stops the tracer is told in as many ways
         return None
     finally:
         for module, mode in modes:
             module.training = mode
+    if not all(_is_known(node) for node in graph.nodes):
+        return None
     modules = dict(network.named_modules())
     for node in list(graph.nodes):
-        if node.op == "call_module" and type(modules[node.target]) is nn.Identity:
+        if _calls(node, nn.Identity, modules):
             node.replace_all_uses_with(node.args[0])
             graph.erase_node(node)
     return graph
@@ -117,16 +127,34 @@ def _chains(graph: fx.Graph, modules: dict[str, nn.Module]) -> Iterator[tuple[fx
                 yield node, cast(fx.Node, norm), before
 
 
+def _is_known(node: fx.Node) -> bool:
+    """Whatever else a network may do, such as changing a tensor in place or drawing at random, could not be followed so."""
+    if node.op == "call_function":
+        return node.target in FUNCTIONS and not node.kwargs.get("inplace")
+    if node.op == "call_method":
+        return node.target in METHODS
+    return node.op != "get_attr" or not str(node.target).startswith("_tensor_constant")
+
+
+def _calls(node: fx.Node, kind: type[nn.Module], modules: dict[str, nn.Module]) -> bool:
+    """Whether it is a call of such a module on one tensor, which nobody listens to."""
+    if node.op != "call_module" or len(node.args) != 1 or node.kwargs:
+        return False
+    module = modules[cast(str, node.target)]
+    return type(module) is kind and not is_hooked(module)
+
+
 def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    if node.op == "call_module":
-        return type(modules[cast(str, node.target)]) is nn.ReLU
-    return node.op == "call_function" and node.target in RELUS and len(node.args) == 1 and not node.kwargs.get("inplace")
+    if _calls(node, nn.ReLU, modules):
+        return not modules[cast(str, node.target)].inplace
+    return node.op == "call_function" and node.target in RELUS and len(node.args) == 1 and not node.kwargs
 
 
 def _is_add(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     """Of two tensors, and two different ones."""
     if node.op == "call_module":
-        is_add = type(modules[cast(str, node.target)]) is Add
+        module = modules[cast(str, node.target)]
+        is_add = type(module) is Add and not is_hooked(module)
     else:
         is_add = node.op == "call_function" and node.target in ADDS
     return (
@@ -140,10 +168,10 @@ def _is_add(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 
 def _is_norm(node: object, modules: dict[str, nn.Module]) -> bool:
     """A BatchNorm as the kernel knows it, with one user."""
-    if not isinstance(node, fx.Node) or node.op != "call_module" or len(node.users) != 1:
+    if not isinstance(node, fx.Node) or not _calls(node, nn.BatchNorm2d, modules) or len(node.users) != 1:
         return False
-    norm = modules[cast(str, node.target)]
-    return type(norm) is nn.BatchNorm2d and norm.affine and norm.track_running_stats and norm.momentum is not None
+    norm = cast(nn.BatchNorm2d, modules[cast(str, node.target)])
+    return norm.affine and norm.track_running_stats and norm.momentum is not None
 
 
 def _join(graph: fx.Graph, relu: fx.Node, norm: fx.Node, add: fx.Node | None, name: str) -> None:
@@ -154,11 +182,10 @@ def _join(graph: fx.Graph, relu: fx.Node, norm: fx.Node, add: fx.Node | None, na
         else:
             other = next(term for term in add.args if term is not norm)
             both = graph.call_module(name, (norm.args[0], other))
-            first, second = (graph.call_function(operator.getitem, (both, place)) for place in (0, 1))
             users = list(relu.users)
             if len(users) > 1:
-                users[-1].replace_input_with(relu, second)
-            relu.replace_all_uses_with(first)
+                users[-1].replace_input_with(relu, graph.call_function(operator.getitem, (both, 1)))
+            relu.replace_all_uses_with(graph.call_function(operator.getitem, (both, 0)))
     for node in (relu, add, norm):
         if node is not None:
             graph.erase_node(node)

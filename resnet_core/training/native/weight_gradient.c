@@ -88,7 +88,7 @@ static void add_images(const uint32_t *x, const uint32_t *dy, float *sums, long 
 
 int has_weight_gradient(void) { return 1; }
 
-/* x (images, height, width, in), dy (images, height / stride, width / stride, out), dw (out, 3, 3, in) in float32; in and out are multiples
+/* x (images, height, width, in), dy (images, height / stride, width / stride, both rounded up, out), dw (out, 3, 3, in) in float32; in and out are multiples
    of 16. 0 is success. */
 int weight_gradient(const uint16_t *x, const uint16_t *dy, float *dw, long images, long height, long width, long in, long out,
                     int stride, int threads) {

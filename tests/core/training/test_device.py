@@ -129,7 +129,7 @@ def test_our_kernels_come_last_in_channels_last_where_there_are_any(monkeypatch:
         "float32/channels_last/native",
         "float32/channels_last/winograd/native",
     ]
-    for elsewhere in ({"memory_format": "contiguous"}, {"compile": True}):
+    for elsewhere in ({"memory_format": "contiguous"}, {"compile": True}, {"processes": 2}):
         assert all(plan.kernels == "torch" for plan in candidates(CPU, TrainConfig(**elsewhere)))  # type: ignore[arg-type]
     assert all(plan.kernels == "torch" for plan in candidates(torch.device("mps"), TrainConfig()))
     monkeypatch.setattr(device_module, "available", lambda: False)
@@ -138,7 +138,13 @@ def test_our_kernels_come_last_in_channels_last_where_there_are_any(monkeypatch:
 
 @pytest.mark.parametrize(
     ("device", "there", "settings"),
-    [("cpu", False, {}), ("cpu", True, {"memory_format": "contiguous"}), ("cpu", True, {"compile": True}), ("mps", True, {})],
+    [
+        ("cpu", False, {}),
+        ("cpu", True, {"memory_format": "contiguous"}),
+        ("cpu", True, {"compile": True}),
+        ("cpu", True, {"processes": 2}),
+        ("mps", True, {}),
+    ],
 )
 def test_our_kernels_where_they_cannot_be_are_refused(
     monkeypatch: pytest.MonkeyPatch, device: str, there: bool, settings: dict[str, Any]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from resnet_core.data.spec import Splits
 from resnet_core.training import BlocksMeasured, EpochDone, Event, RunStarted, StepDone, Training, Validating
+from resnet_core.training.native import available
 
 RECIPES: dict[str, dict[str, Any]] = {
     "sgd, onecycle": {},
@@ -30,7 +31,7 @@ RECIPES: dict[str, dict[str, Any]] = {
     "probes": {"probe_every": 1},
     "bfloat16, channels last": {"precision": "bfloat16", "memory_format": "channels_last"},
     "winograd": {"convolution": "winograd", "memory_format": "channels_last", "width": 4.0},
-    "our kernels": {"precision": "bfloat16", "memory_format": "channels_last", "kernels": "auto", "model": "resnet8"},
+    "our kernels": {"precision": "bfloat16", "memory_format": "channels_last", "kernels": "native" if available() else "torch"},
     "plain, v2": {"model": "plain8", "version": "v2"},
 }
 CLOCK = {"seconds", "images_per_second"}

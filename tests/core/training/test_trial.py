@@ -148,6 +148,16 @@ def test_our_kernels_are_kept_unless_they_are_slower(splits: Splits, monkeypatch
     assert set(steps) == set(usual), "nothing there for them"
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_kernels_of_ours_that_are_unsound_discard_themselves_alone(splits: Splits, monkeypatch: pytest.MonkeyPatch, precision: str) -> None:
+    monkeypatch.setattr(device_module, "available", lambda: True)
+    monkeypatch.setattr(trial_module, "_timed_step", lambda model, images, labels, device, plan: (0.1, plan.kernels == "torch"))
+    model = build_model(ModelConfig(model="resnet8"), splits.spec)
+    images, labels = normalize(splits.train.images, splits.spec), splits.train.labels
+    plan = plan_compute(model, images, labels, CPU, TrainConfig(precision=precision, memory_format="channels_last", convolution="direct"))
+    assert plan == ComputePlan(precision=precision, memory_format="channels_last", timings={f"{precision}/channels_last": 0.1})
+
+
 @pytest.mark.parametrize("unsound_from", range(3))
 def test_gradients_that_are_unsound_once_are_unsound(
     model: nn.Module, batch: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch, unsound_from: int

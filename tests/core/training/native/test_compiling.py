@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(not native.available(), reason="needs Linux and 
 @pytest.fixture
 def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, ...]:
     """A folder of one's own with the kernels, which are compiled in a hurry."""
-    monkeypatch.setattr(compiling, "FLAGS", ("-O0", *compiling.FLAGS[1:]))
+    monkeypatch.setattr(compiling, "COMPILED", ("-O0", *compiling.COMPILED[1:]))
     folder = tmp_path / "native"
     folder.mkdir()
     return tuple(Path(shutil.copy(source, folder)) for source in SOURCES)
@@ -48,31 +48,32 @@ def test_what_was_compiled_is_kept(sources: tuple[Path, ...], counted: Path) -> 
     kept = sources[0].parent / "__pycache__"
     assert [path.suffix for path in kept.iterdir()] == [".so"]
     assert compiling.load(sources) is not None
-    assert called(counted) == 1
+    assert called(counted) == 2, "to compile and to link"
     sources[0].write_text(sources[0].read_text() + "\n")
     assert compiling.load(sources) is not None
-    assert called(counted) == 2, "another source is another library"
+    assert called(counted) == 4, "another source is another library"
 
 
-def test_a_damaged_one_is_made_anew(sources: tuple[Path, ...], counted: Path) -> None:
+@pytest.mark.parametrize("left", [0, 0.3, 0.9, "zeros"])
+def test_a_damaged_one_is_made_anew(sources: tuple[Path, ...], counted: Path, left: float | str) -> None:
+    """Opening one that is cut short would end the process."""
     assert compiling.load(sources) is not None
     (kept,) = (sources[0].parent / "__pycache__").iterdir()
-    kept.unlink()
-    kept.write_bytes(b"torn")
+    content = kept.read_bytes()
+    kept.unlink()  # this process has it open
+    kept.write_bytes(content[:4096] + bytes(len(content) - 4096) if left == "zeros" else content[: int(len(content) * float(left))])
     assert compiling.load(sources) is not None
-    assert called(counted) == 2
+    assert called(counted) == 4
+    assert kept.read_bytes() == content
     assert ctypes.CDLL(str(kept)).row_width
 
 
-def test_a_checkout_that_cannot_be_written_to_does_without_keeping(
-    sources: tuple[Path, ...], counted: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object, **__: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(compiling.shutil, "copy", refuse)
+def test_a_checkout_that_cannot_be_written_to_does_without_keeping(sources: tuple[Path, ...], counted: Path) -> None:
+    folder = sources[0].parent / "__pycache__"
+    folder.write_text("a file where a folder would be: not even root can write into it")
     assert compiling.load(sources) is not None
-    assert not any((sources[0].parent / "__pycache__").iterdir())
+    assert called(counted) == 2
+    assert folder.is_file()
 
 
 @pytest.mark.parametrize("what", ["no compiler", "it fails", "it takes for ever", "it makes nothing", "what it makes is nothing"])
@@ -83,6 +84,18 @@ def test_without_a_library_there_is_none(sources: tuple[Path, ...], tmp_path: Pa
     monkeypatch.setattr(compiling, "SECONDS", 0.5)
     assert compiling.load(sources) is None
     assert not [path for path in sources[0].parent.rglob("*.so") if path.is_file()]
+
+
+def test_a_compiler_may_have_options(sources: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "cc -pipe")
+    assert compiling.load(sources) is not None
+
+
+def test_another_openmp_does_not_link(sources: tuple[Path, ...], counted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with Clang, whose calls GCC's does not have."""
+    with sources[0].open("a") as file:
+        file.write("\nvoid __kmpc_fork_call(void);\nvoid forks(void) { __kmpc_fork_call(); }\n")
+    assert compiling.load(sources) is None
 
 
 def test_where_pytorch_brings_no_threads_along_there_is_none(sources: tuple[Path, ...], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def test_a_gradient_that_is_not_finite_is_not_lost() -> None:
     assert norm.weight.grad[:3].isfinite().all()  # type: ignore[index]
 
 
-@pytest.mark.parametrize("why", ["evaluation", "double", "contiguous", "24 channels"])
+@pytest.mark.parametrize("why", ["evaluation", "double", "contiguous", "24 channels", "half a norm"])
 def test_what_the_kernel_does_not_know_pytorch_computes(why: str) -> None:
     channels = 24 if why == "24 channels" else 16
     x, norm = drawn(3, channels, 3, 5), norm_of(channels)
@@ -133,11 +133,27 @@ def test_what_the_kernel_does_not_know_pytorch_computes(why: str) -> None:
         x, norm = x.double(), norm.double()
     elif why == "contiguous":
         x = x.contiguous()
+    elif why == "half a norm":  # whose memory is half as large
+        x, norm = x.bfloat16(), norm.bfloat16()
     x.requires_grad_()
     expected = functional.relu(norm(x))
     for y in (norm_relu(norm, x), norm_add_relu(norm, x, torch.zeros_like(x))[1]):
         assert torch.equal(y, expected)
         assert "_NormReLU" not in str(y.grad_fn)
+
+
+def test_a_norm_for_other_channels_is_refused_as_by_pytorch() -> None:
+    with pytest.raises(RuntimeError, match="should contain 64 elements not 16"):
+        norm_relu(norm_of(16), drawn(2, 64, 3, 3))
+
+
+def test_an_outlier_costs_the_variance_few_digits() -> None:
+    x = drawn(64, 16, 28, 28)
+    x[0, :, 0, 0] = 1000
+    norm = norm_of(16)
+    true, *_ = in_double(norm, x, None)
+    norm_relu(norm, x)
+    assert torch.allclose(norm.running_var.double(), true.running_var, rtol=1e-4)  # type: ignore[union-attr]
 
 
 def test_one_value_has_no_variance() -> None:

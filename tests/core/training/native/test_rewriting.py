@@ -19,10 +19,7 @@ JOINED = {  # network -> (norms with a ReLU, those with an add between)
     "plain20": (19, 0),
     "resnet18": (9, 8),
     "resnet50": (33, 16),
-    "resnet164": None,
     "vgg11_bn": (8, 0),
-    "googlenet": None,
-    "densenet121": None,
     "mobilenet_v2": (0, 0),
     "lenet5": (0, 0),
 }
@@ -89,7 +86,7 @@ def test_everything_is_shared(network: nn.Module) -> None:
     assert len(list(ours.parameters())) == len(list(network.parameters()))
 
 
-@pytest.mark.parametrize("name", ["resnet20", "plain20", "resnet18", "resnet50", "vgg11_bn", "mobilenet_v2", "lenet5"])
+@pytest.mark.parametrize("name", JOINED)
 def test_what_is_joined(name: str) -> None:
     network = build_model(ModelConfig(model=name), SPEC)
     expected = JOINED[name]
@@ -154,7 +151,77 @@ class Doubling(Looking):
         return z
 
 
-@pytest.mark.parametrize("kind", [Looking, Peeking, Doubling])
+class Changing(Looking):
+    """In place, and nobody asks for the result."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.norm(x))
+        y.clamp_(max=0.1)
+        return y  # type: ignore[no-any-return]
+
+
+class Drawing(Looking):
+    """Another tensor each time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.norm(x)) + torch.randn(1, 16, 1, 1)  # type: ignore[no-any-return]
+
+
+class Naming(Looking):
+    """Arguments by their names."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(input=self.norm(input=x))  # type: ignore[no-any-return]
+
+
+class InPlace(Looking):
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu = nn.ReLU(inplace=True)
+
+
+class Composite(nn.BatchNorm2d):
+    """A norm that does more; whether it trains is asked inside."""
+
+    def __init__(self) -> None:
+        super().__init__(16)
+        self.more = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.more(super().forward(x))
+        return y
+
+
+class Composed(Looking):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = Composite()
+
+
+def test_who_listens_goes_on_hearing() -> None:
+    network = build_model(ModelConfig(model="resnet8"), SPEC).to(memory_format=torch.channels_last)
+    whole = joined(with_kernels(network))
+    heard: list[str] = []
+    for name, module in network.named_modules():
+        if name in ("stages.0.0.residual.norm1", "stages.1.0.relu", "stages.2.0.residual.conv1"):
+            module.register_forward_hook(lambda *_, name=name: heard.append(name))
+    ours = with_kernels(network)
+    assert joined(ours) == (whole[0] - 1, whole[1] - 1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ours(images())
+    assert len(heard) == 3
+
+
+def test_following_draws_nothing_and_counts_nothing() -> None:
+    network = build_model(ModelConfig(model="resnet8", stochastic_depth=0.5), SPEC).eval()
+    state, drawn = copy.deepcopy(network.state_dict()), torch.random.get_rng_state()
+    with_kernels(network)
+    assert torch.equal(torch.random.get_rng_state(), drawn)
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+    assert not any(module.training for module in network.modules())
+
+
+@pytest.mark.parametrize("kind", [Looking, Peeking, Doubling, Changing, Drawing, Naming, InPlace, Composed])
 def test_a_way_that_cannot_be_followed_or_joined_is_left_as_it_is(kind: type[nn.Module]) -> None:
     network = kind()
     assert with_kernels(network) is network
@@ -175,7 +242,7 @@ def test_three_users_share_two_gradients() -> None:
     class Three(Looking):
         def forward(self, x: Tensor) -> Tensor:
             y = self.relu(self.norm(x) + x)
-            return y * 2 + y.square() + y
+            return y * 2 + y * y + y
 
     network, x = Three(), torch.randn(4, 16, 5, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
     ours = with_kernels(network)
