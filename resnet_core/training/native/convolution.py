@@ -83,5 +83,5 @@ def _gradient_of_input(x: Tensor, weight: Tensor, dy: Tensor, stride: int) -> Te
     """As torch.nn.grad.conv2d_input, which knows of the input's shape alone and so answers in the other memory order."""
     ones, wanted = [1, 1], [True, False, False]
     of_x: Tensor
-    of_x, *_ = torch.ops.aten.convolution_backward(dy, x, weight, None, [stride, stride], ones, ones, False, [0, 0], 1, wanted)
+    of_x, *_ = torch.ops.aten.convolution_backward.default(dy, x, weight, None, [stride, stride], ones, ones, False, [0, 0], 1, wanted)
     return of_x

@@ -86,6 +86,16 @@ static void add_images(const uint32_t *x, const uint32_t *dy, float *sums, long 
     }
 }
 
+/* A square of LANES inputs and outputs, turned: a line of the cache is then read and written once. */
+static void add_threads(const float *sums, long apart, int threads, long row, float *to, long to_row) {
+    for (int o = 0; o < LANES; o++)
+        for (int i = 0; i < LANES; i++) {
+            float sum = 0;
+            for (int thread = 0; thread < threads; thread++) sum += sums[thread * apart + i * row + o];
+            to[o * to_row + i] = sum;
+        }
+}
+
 int has_weight_gradient(void) { return 1; }
 
 /* x (images, height, width, in), dy (images, height / stride, width / stride, both rounded up, out), dw (out, 3, 3, in) in float32; in and out are multiples
@@ -117,11 +127,9 @@ int weight_gradient(const uint16_t *x, const uint16_t *dy, float *dw, long image
             add_images(of_x, of_dy, sums + thread * size, now, height, width, in, out, count, stride, x_apart, dy_apart);
         }
     }
-    for (long k = 0; k < SIDE * SIDE; k++) for (long i = 0; i < in; i++) for (long o = 0; o < out; o++) {
-        float sum = 0;
-        for (int thread = 0; thread < threads; thread++) sum += sums[thread * size + (k * in + i) * out + o];
-        dw[(o * SIDE * SIDE + k) * in + i] = sum;
-    }
+    #pragma omp parallel for num_threads(threads) collapse(2)
+    for (long k = 0; k < SIDE * SIDE; k++) for (long i = 0; i < in; i += LANES) for (long o = 0; o < out; o += LANES)
+        add_threads(sums + (k * in + i) * out + o, size, threads, out, dw + (o * SIDE * SIDE + k) * in + i, SIDE * SIDE * in);
     free(sums), free(pairs);
     return 0;
 }
