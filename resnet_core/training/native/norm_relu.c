@@ -108,11 +108,11 @@ INLINE void normalise(const struct pass *p, long from, long to, long column, int
     }
 }
 
-/* The gradient behind the ReLU, dz. Behind an add it is told by y, summed of up to two gradients of y, and kept: it is the other's too. */
+/* The gradient behind the ReLU, dz, of up to two gradients of y. Behind an add it is told by y, and kept: it is the other's too. */
 INLINE floats gradient(const struct pass *p, long at, floats away, floats scale, floats shift, int half, int adds, int twice) {
     floats d = load(p->dy, at, half);
-    if (!adds) return unless(away * scale + shift <= 0, d);
     if (twice) d += load(p->dy2, at, half);
+    if (!adds) return unless(away * scale + shift <= 0, d);
     d = unless(load(p->y, at, half) <= 0, d);
     store(p->shortcut, at, d, half);
     return d;
@@ -140,7 +140,7 @@ INLINE void measure_back(const struct pass *p, long from, long to, long column, 
 }
 
 /* dx = scale dz + slope (x - mean) + rest */
-INLINE void normalise_back(const struct pass *p, long from, long to, long column, int half, int vectors, int adds) {
+INLINE void normalise_back(const struct pass *p, long from, long to, long column, int half, int vectors, int adds, int twice) {
     floats scale[MOST], shift[MOST], centre[MOST], slope[MOST], rest[MOST];
     EACH(v) {
         scale[v] = of(p->scale + column + LANES * v);
@@ -152,8 +152,7 @@ INLINE void normalise_back(const struct pass *p, long from, long to, long column
     for (long row = from; row < to; row++) EACH(v) {
         long at = row * p->wide + column + LANES * v;
         floats away = load(p->x, at, half) - centre[v], d;
-        if (adds) d = load(p->shortcut, at, half);
-        else d = unless(away * scale[v] + shift[v] <= 0, load(p->dy, at, half));
+        d = adds ? load(p->shortcut, at, half) : gradient(p, at, away, scale[v], shift[v], half, 0, twice);
         store(p->to, at, d * scale[v] + away * slope[v] + rest[v], half);
     }
 }
@@ -169,13 +168,15 @@ INLINE void rows(int what, const struct pass *p, long from, long to, int half, i
             else normalise(p, from, to, column, half, vectors, 0);
             break;
         case MEASURE_BACK:
-            if (p->dy2) measure_back(p, from, to, column, half, vectors, 1, 1);
+            if (p->y && p->dy2) measure_back(p, from, to, column, half, vectors, 1, 1);
             else if (p->y) measure_back(p, from, to, column, half, vectors, 1, 0);
+            else if (p->dy2) measure_back(p, from, to, column, half, vectors, 0, 1);
             else measure_back(p, from, to, column, half, vectors, 0, 0);
             break;
         default:
-            if (p->y) normalise_back(p, from, to, column, half, vectors, 1);
-            else normalise_back(p, from, to, column, half, vectors, 0);
+            if (p->y) normalise_back(p, from, to, column, half, vectors, 1, 0);
+            else if (p->dy2) normalise_back(p, from, to, column, half, vectors, 0, 1);
+            else normalise_back(p, from, to, column, half, vectors, 0, 0);
     }
 }
 

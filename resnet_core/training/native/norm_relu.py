@@ -17,33 +17,26 @@ from resnet_core.training.native.library import address, call, channels_last, is
 HALF = {torch.float32: 0, torch.bfloat16: 1}  # whether a number has half the bytes of a float
 
 
-def norm_relu(norm: nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """relu(norm(x)) of x (B, C, H, W), running statistics included. What the kernel does not know (another dtype or memory order,
-    evaluation) PyTorch computes.
+def norm_relu(norm: nn.BatchNorm2d, x: Tensor, other: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """relu(norm(x)) or relu(norm(x) + other) of x (B, C, H, W), running statistics included; twice, with the same memory: for two users,
+    whose gradients are then added on the way back. What the kernel does not know (another dtype or memory order, evaluation) PyTorch computes.
     """
     kernels = library()
-    if kernels is None or not _suits(kernels, norm, x):
-        return functional.relu(norm(x))
-    return _computed(kernels, norm, x, None)  # type: ignore[no-any-return]
-
-
-def norm_add_relu(norm: nn.BatchNorm2d, x: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """relu(norm(x) + other), twice: the same memory for two users, whose gradients are then added on the way back."""
-    kernels = library()
-    if kernels is None or not (_suits(kernels, norm, x) and x.shape == other.shape and x.dtype == other.dtype and is_channels_last(other)):
-        y = functional.relu(norm(x) + other)
+    if kernels is None or not _suits(kernels, norm, x, other):
+        y = norm(x)
+        y = functional.relu(y if other is None else y + other)
         return y, y
-    return _computed(kernels, norm, x, other)  # type: ignore[no-any-return]
-
-
-def _computed(kernels: ctypes.CDLL, norm: nn.BatchNorm2d, x: Tensor, other: Tensor | None) -> Any:
     assert norm.num_batches_tracked is not None
     norm.num_batches_tracked.add_(1)
-    return _NormReLU.apply(kernels, x, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps, other)
+    return _NormReLU.apply(  # type: ignore[no-any-return]
+        kernels, x, norm.weight, norm.bias, norm.running_mean, norm.running_var, norm.momentum, norm.eps, other
+    )
 
 
-def _suits(kernels: ctypes.CDLL, norm: nn.BatchNorm2d, x: Tensor) -> bool:
+def _suits(kernels: ctypes.CDLL, norm: nn.BatchNorm2d, x: Tensor, other: Tensor | None) -> bool:
     if not norm.training or x.dtype not in HALF or x.device.type != "cpu" or not is_channels_last(x):
+        return False
+    if other is not None and not (other.shape == x.shape and other.dtype == x.dtype and is_channels_last(other)):
         return False
     own = (norm.weight, norm.bias, norm.running_mean, norm.running_var)
     if not all(t is not None and t.dtype == torch.float32 and t.device.type == "cpu" and t.is_contiguous() for t in own):
@@ -65,7 +58,7 @@ class _NormReLU(torch.autograd.Function):
         momentum: float,
         eps: float,
         other: Tensor | None,
-    ) -> Any:
+    ) -> tuple[Tensor, Tensor]:
         ctx.set_materialize_grads(False)
         y, mean, deviation = torch.empty_like(x), torch.empty_like(running_mean), torch.empty_like(running_mean)
         call(
@@ -75,7 +68,7 @@ class _NormReLU(torch.autograd.Function):
         )  # fmt: skip
         ctx.kernels = kernels
         ctx.save_for_backward(x, weight, bias, mean, deviation, None if other is None else y)
-        return y if other is None else (y, y.detach())
+        return y, y.detach()
 
     @staticmethod
     @once_differentiable

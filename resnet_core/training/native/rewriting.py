@@ -2,17 +2,18 @@
 
 import operator
 from collections.abc import Iterator
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from resnet_core.models.blocks import Add
+from resnet_core.models.blocks import Add, ZeroPadding
 from resnet_core.training.native.convolution import convolve, convolves
-from resnet_core.training.native.library import is_hooked
-from resnet_core.training.native.norm_relu import norm_add_relu, norm_relu
+from resnet_core.training.native.library import is_channels_last, is_hooked
+from resnet_core.training.native.norm_relu import norm_relu
 
 RELUS, ADDS = (torch.relu, functional.relu), (operator.add, torch.add)
 FUNCTIONS = {
@@ -23,25 +24,40 @@ METHODS = {"view_as", "flatten", "mean", "reshape", "view", "contiguous", "add",
 
 
 class NormReLU(nn.Module):
-    """A BatchNorm and the ReLU after it; the norm stays the network's own."""
+    """A BatchNorm, the add after it where there is one, and the ReLU, for two users; the norm stays the network's own."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__()
         self.norm = norm
+
+    def forward(self, x: Tensor, other: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        return norm_relu(self.norm, x, other)
+
+
+class Padding(nn.Module):
+    """The shortcut that needs no parameters, with a way back that stays in one memory order."""
+
+    def __init__(self, layer: ZeroPadding) -> None:
+        super().__init__()
+        self.layer = layer
 
     def forward(self, x: Tensor) -> Tensor:
-        return norm_relu(self.norm, x)
+        return _Padding.apply(x, self.layer)  # type: ignore[no-any-return]
 
 
-class NormAddReLU(nn.Module):
-    """The end of a residual block, for two users."""
+class _Padding(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, layer: ZeroPadding) -> Tensor:
+        ctx.layer, ctx.shape, ctx.order = layer, x.shape, torch.channels_last if is_channels_last(x) else torch.contiguous_format
+        return layer(x)  # type: ignore[no-any-return]
 
-    def __init__(self, norm: nn.BatchNorm2d) -> None:
-        super().__init__()
-        self.norm = norm
-
-    def forward(self, x: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-        return norm_add_relu(self.norm, x, other)
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        of_x = torch.empty(ctx.shape, dtype=gradient.dtype, memory_format=ctx.order).zero_()
+        before, stride = ctx.layer.padding[4], ctx.layer.stride
+        of_x[:, :, ::stride, ::stride] = gradient[:, before : before + ctx.shape[1]]
+        return of_x, None
 
 
 class Convolution(nn.Module):
@@ -65,12 +81,13 @@ def with_kernels(network: nn.Module) -> nn.Module:
     for number, (relu, norm, add) in enumerate(chains):
         layer = cast(nn.BatchNorm2d, modules[cast(str, norm.target)])
         name = f"native_norm{number}"
-        made.add_submodule(name, NormReLU(layer) if add is None else NormAddReLU(layer))
+        made.add_submodule(name, NormReLU(layer))
         _join(graph, relu, norm, add, name)
     for number, node in enumerate(graph.nodes):
-        if node.op == "call_module" and convolves(modules.get(node.target, network)):
-            name = f"native_convolution{number}"
-            made.add_submodule(name, Convolution(modules[node.target]))
+        module = modules.get(node.target) if node.op == "call_module" else None
+        if module is not None and (convolves(module) or _calls(node, ZeroPadding, modules)):
+            name = f"native{number}"
+            made.add_submodule(name, Padding(module) if isinstance(module, ZeroPadding) else Convolution(cast(nn.Conv2d, module)))
             node.target = name
     graph.lint()
     made.recompile()
@@ -176,16 +193,13 @@ def _is_norm(node: object, modules: dict[str, nn.Module]) -> bool:
 
 def _join(graph: fx.Graph, relu: fx.Node, norm: fx.Node, add: fx.Node | None, name: str) -> None:
     """One call instead of two or three."""
+    others = [] if add is None else [next(term for term in add.args if term is not norm)]
     with graph.inserting_before(relu):
-        if add is None:
-            relu.replace_all_uses_with(graph.call_module(name, norm.args))
-        else:
-            other = next(term for term in add.args if term is not norm)
-            both = graph.call_module(name, (norm.args[0], other))
-            users = list(relu.users)
-            if len(users) > 1:
-                users[-1].replace_input_with(relu, graph.call_function(operator.getitem, (both, 1)))
-            relu.replace_all_uses_with(graph.call_function(operator.getitem, (both, 0)))
+        both = graph.call_module(name, (norm.args[0], *others))
+        users = list(relu.users)
+        if len(users) > 1:
+            users[-1].replace_input_with(relu, graph.call_function(operator.getitem, (both, 1)))
+        relu.replace_all_uses_with(graph.call_function(operator.getitem, (both, 0)))
     for node in (relu, add, norm):
         if node is not None:
             graph.erase_node(node)

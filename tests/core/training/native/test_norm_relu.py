@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnet_core.training.native import available
-from resnet_core.training.native.norm_relu import norm_add_relu, norm_relu
+from resnet_core.training.native.norm_relu import norm_relu
 
 pytestmark = pytest.mark.skipif(not available(), reason="needs Linux and a C compiler")
 SHAPES = [
@@ -61,7 +61,7 @@ def test_output_statistics_and_gradients_are_those_of_separate_operations(adds: 
     other = drawn(*shape, dtype=dtype, seed=4).requires_grad_() if adds else None
     norm = norm_of(shape[1])
     true, true_x, true_other, true_y = in_double(norm, x, other)
-    y, second = (norm_relu(norm, x), None) if other is None else norm_add_relu(norm, x, other)
+    y, second = norm_relu(norm, x, other)
     assert "_NormReLUBackward" in str(y.grad_fn), "the kernel, and not what stands in for it"
     assert y.dtype == dtype
     assert y.is_contiguous(memory_format=torch.channels_last)
@@ -69,8 +69,7 @@ def test_output_statistics_and_gradients_are_those_of_separate_operations(adds: 
     for name, buffer in true.named_buffers():
         assert torch.allclose(getattr(norm, name).double(), buffer.double(), rtol=1e-5, atol=1e-6), name
     gradient, another = drawn(*shape, dtype=dtype, seed=5), drawn(*shape, dtype=dtype, seed=6)
-    loss = (y * gradient).sum() if second is None else (y * gradient).sum() + (second * another).sum()
-    whole = gradient.double() + (0 if second is None else another.double())
+    loss, whole = (y * gradient).sum() + (second * another).sum(), gradient.double() + another.double()
     kept = y.detach() > 0  # where the two agree on the sign: a number that is rounded to zero has no side
     whole = torch.where(kept == (true_y > 0), whole, 0)
     if not torch.equal(kept, true_y > 0):
@@ -86,8 +85,8 @@ def test_output_statistics_and_gradients_are_those_of_separate_operations(adds: 
 def test_each_of_the_two_users_may_stay_without_a_gradient(used: tuple[bool, bool], dtype: torch.dtype) -> None:
     """Whole numbers and a power of two: no sum is rounded."""
     x, other, norm = drawn(4, 16, 4, 4, dtype=dtype).requires_grad_(), drawn(4, 16, 4, 4, dtype=dtype, seed=2), norm_of(16)
-    pair = norm_add_relu(norm, x, other)
-    alone, _ = norm_add_relu(norm_of(16), x, other)
+    pair = norm_relu(norm, x, other)
+    alone, _ = norm_relu(norm_of(16), x, other)
     loss = sum(((number + 1) * y.sum() for number, (y, does) in enumerate(zip(pair, used, strict=True)) if does), torch.tensor(0.0))
     scale = sum(number + 1 for number, does in enumerate(used) if does)
     assert torch.equal(torch.autograd.grad(loss, x)[0], torch.autograd.grad(scale * alone.sum(), x)[0])
@@ -98,7 +97,7 @@ def test_a_mean_far_from_zero_costs_the_variance_no_digits(dtype: torch.dtype) -
     """The squares of 1,000 have six digits too many for float32; here they are around a value of the channel itself."""
     x, norm = (drawn(32, 16, 8, 8) + 1000).to(dtype), norm_of(16)
     true, _, _, true_y = in_double(norm, x, None)
-    y = norm_relu(norm, x)
+    y, _ = norm_relu(norm, x)
     assert torch.allclose(norm.running_var.double(), true.running_var, rtol=1e-5)  # type: ignore[union-attr]
     assert distance(y, true_y.detach()) < (1e-4 if dtype == torch.float32 else ROUNDED[dtype])
 
@@ -107,10 +106,10 @@ def test_a_mean_far_from_zero_costs_the_variance_no_digits(dtype: torch.dtype) -
 def test_what_is_not_finite_goes_on_to_the_loss(bad: float) -> None:
     x = drawn(4, 16, 4, 4)
     x[1, 3, 0, 2] = bad
-    y = norm_relu(norm_of(16), x)
+    y, _ = norm_relu(norm_of(16), x)
     assert y[:, 3].isnan().all()
     assert y[:, [0, 15]].isfinite().all()
-    pair = norm_add_relu(norm_of(16), drawn(4, 16, 4, 4), x)
+    pair = norm_relu(norm_of(16), drawn(4, 16, 4, 4), x)
     assert pair[0][1, 3, 0, 2].isnan() if math.isnan(bad) else pair[0][1, 3, 0, 2] == bad
 
 
@@ -118,7 +117,7 @@ def test_a_gradient_that_is_not_finite_is_not_lost() -> None:
     x = drawn(4, 16, 4, 4).requires_grad_()
     x.data[1, 3, 0, 2] = math.nan
     norm = norm_of(16)
-    norm_relu(norm, x).sum().backward()
+    norm_relu(norm, x)[0].sum().backward()
     assert norm.weight.grad[3].isnan()  # type: ignore[index]
     assert norm.weight.grad[:3].isfinite().all()  # type: ignore[index]
 
@@ -137,7 +136,7 @@ def test_what_the_kernel_does_not_know_pytorch_computes(why: str) -> None:
         x, norm = x.bfloat16(), norm.bfloat16()
     x.requires_grad_()
     expected = functional.relu(norm(x))
-    for y in (norm_relu(norm, x), norm_add_relu(norm, x, torch.zeros_like(x))[1]):
+    for y in (norm_relu(norm, x)[0], norm_relu(norm, x, torch.zeros_like(x))[1]):
         assert torch.equal(y, expected)
         assert "_NormReLU" not in str(y.grad_fn)
 
@@ -163,5 +162,5 @@ def test_one_value_has_no_variance() -> None:
 
 def test_the_same_bits_every_time() -> None:
     x = drawn(64, 16, 14, 14, dtype=torch.bfloat16)
-    first, *others = [norm_relu(norm_of(16), x) for _ in range(20)]
+    first, *others = [norm_relu(norm_of(16), x)[0] for _ in range(20)]
     assert all(torch.equal(first, other) for other in others)

@@ -9,8 +9,9 @@ from torch import Tensor, fx, nn
 from resnet_core.config import ModelConfig
 from resnet_core.data.spec import DataSpec
 from resnet_core.models import build_model
+from resnet_core.models.blocks import ZeroPadding
 from resnet_core.training.native import available, knows, with_kernels
-from resnet_core.training.native.rewriting import NormAddReLU, NormReLU
+from resnet_core.training.native.rewriting import NormReLU, Padding
 
 pytestmark = pytest.mark.skipif(not available(), reason="needs Linux and a C compiler")
 SPEC = DataSpec(name="test", channels=3, height=32, width=32, classes=tuple("0123"), mean=(0.5,) * 3, std=(0.29,) * 3)
@@ -26,8 +27,11 @@ JOINED = {  # network -> (norms with a ReLU, those with an add between)
 
 
 def joined(network: nn.Module) -> tuple[int, int]:
-    kinds = [type(module) for module in network.modules()]
-    return kinds.count(NormReLU), kinds.count(NormAddReLU)
+    """(norms with a ReLU, those with an add between)"""
+    nodes = network.graph.nodes if isinstance(network, fx.GraphModule) else ()
+    modules = dict(network.named_modules())
+    terms = [len(node.args) for node in nodes if node.op == "call_module" and isinstance(modules[node.target], NormReLU)]  # type: ignore[index]
+    return terms.count(1), terms.count(2)
 
 
 def images(count: int = 4) -> Tensor:
@@ -250,3 +254,16 @@ def test_three_users_share_two_gradients() -> None:
     (found,) = torch.autograd.grad(ours(x).sum(), x)
     (right,) = torch.autograd.grad(network(x).sum(), x)
     assert torch.allclose(found, right, atol=1e-4)
+
+
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize(("shape", "after", "stride"), [((3, 4, 6, 8), 8, 2), ((2, 4, 5, 7), 6, 2), ((2, 3, 4, 4), 7, 1)])
+def test_the_way_back_through_a_padding(shape: tuple[int, ...], after: int, stride: int, order: torch.memory_format) -> None:
+    layer = ZeroPadding(shape[1], after, stride)
+    x = torch.randn(shape).contiguous(memory_format=order).requires_grad_()
+    y = Padding(layer)(x)
+    assert torch.equal(y, layer(x))
+    gradient = torch.randn_like(y)
+    (found,), (right,) = torch.autograd.grad(y, x, gradient), torch.autograd.grad(layer(x), x, gradient)
+    assert torch.equal(found, right)
+    assert found.is_contiguous(memory_format=order)
