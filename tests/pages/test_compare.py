@@ -184,6 +184,20 @@ def test_a_cell_and_a_shortcut_open_their_images(open_page: OpenPage) -> None:
     assert words["compare.opened"].format(title=words["compare.shortcut_both_wrong"], count=count) in texts(app)
 
 
+def test_a_cell_with_one_image_shows_it(open_page: OpenPage) -> None:
+    app = open_page(PAGE, run="resnet20-mnist", image="mnist-mini:test:4")
+    both = expected_answers("resnet20-mnist", "plain20-mnist")
+    cells = {int(count): (int(row), int(column)) for (row, column), count in np.ndenumerate(both.matrix())}
+    assert {1, max(cells)} <= set(cells)
+    for count in (max(cells), 1):
+        app.selectbox(key="compare_row").set_value(cells[count][0])
+        app.selectbox(key="compare_column").set_value(cells[count][1]).run()
+        assert_healthy(app)
+        place = int(both.cell(*cells[count])[0])
+        shown = 4 if count > 1 else int(some_images(len(load_split(DataConfig(), "test")[1]), FEW, 0)[place])
+        assert app.query_params["image"] == f"mnist-mini:test:{shown}"
+
+
 # -- maps ----------------------------------------------------------------------------------------------------------------------------
 
 

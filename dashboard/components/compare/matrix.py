@@ -1,6 +1,6 @@
 """Where the two networks part: a matrix whose cells open their images, and shortcuts to the telling ones."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import streamlit as st
@@ -44,15 +44,27 @@ def matrix_view(pair: Pair, answered: Answered) -> None:
         count_title=t("compare.images"),
         selected=cell,
     )
+
+    def opened(row: int, column: int) -> None:
+        _open((row, column))
+        places = answered.answers.cell(row, column, against)
+        if len(places) == 1:  # there is nothing to choose from
+            _look_at(pair, int(answered.indices[places[0]]))
+
+    def clicked() -> None:
+        points = st.session_state["compare_matrix"].selection.get(CELL) or []
+        if points:
+            opened(int(points[0]["row"]), int(points[0]["column"]))
+
     show_vega(
         chart,
         key="compare_matrix",
-        on_select=_clicked,
+        on_select=clicked,
         selection_mode=CELL,
         alt=t("compare.matrix_alt", n=len(answered.indices)),
     )
     _shortcuts(answered)
-    _cell_by_name(classes, against)
+    _cell_by_name(classes, against, opened)
     _images(pair, answered, against)
 
 
@@ -61,12 +73,6 @@ def _chosen_cell(classes: int) -> tuple[int, int] | None:
     if isinstance(chosen, str) or chosen is None or max(chosen) >= classes:
         return None
     return int(chosen[0]), int(chosen[1])
-
-
-def _clicked() -> None:
-    points = st.session_state["compare_matrix"].selection.get(CELL) or []
-    if points:
-        _open((int(points[0]["row"]), int(points[0]["column"])))
 
 
 def _open(cell: tuple[int, int]) -> None:
@@ -98,7 +104,7 @@ def _shortcuts(answered: Answered) -> None:
     )
 
 
-def _cell_by_name(classes: Sequence[str], against: str) -> None:
+def _cell_by_name(classes: Sequence[str], against: str, opened: Callable[[int, int], None]) -> None:
     """The same as a click on a cell, for those who work by keyboard."""
     keys = ("compare_row", "compare_column")
     numbers = list(range(len(classes)))
@@ -109,7 +115,7 @@ def _cell_by_name(classes: Sequence[str], against: str) -> None:
     def changed() -> None:
         row, column = (st.session_state[key] for key in keys)
         if row is not None and column is not None:
-            _open((row, column))
+            opened(row, column)
 
     with st.popover(t("compare.cell_by_name"), icon=":material/grid_view:"):
         for key, label in zip(keys, (t("compare.rows_axis"), t(f"compare.columns_axis_{against}")), strict=True):
@@ -143,7 +149,7 @@ def _images(pair: Pair, answered: Answered, against: str) -> None:
         if pages > 1:
             st.button("", icon=":material/chevron_left:", key="compare_back", help=t("pick.page_back"), on_click=turn, args=(-1,))
             st.button("", icon=":material/chevron_right:", key="compare_forward", help=t("pick.page_forward"), on_click=turn, args=(1,))
-    images, dataset, split = pair.images(0), *pair.data
+    images = pair.images(0)
     gallery(
         [
             Picture(
@@ -156,9 +162,14 @@ def _images(pair: Pair, answered: Answered, against: str) -> None:
         key="compare_gallery",
         columns=COLUMNS,
         selected=pair.image.index,
-        on_pick=lambda index: select(image=ImageChoice(dataset=dataset, split=split, index=index)),
+        on_pick=lambda index: _look_at(pair, index),
     )
     st.caption(t("compare.matrix_read"))
+
+
+def _look_at(pair: Pair, index: int) -> None:
+    dataset, split = pair.data
+    select(image=ImageChoice(dataset=dataset, split=split, index=index))
 
 
 def _said(pair: Pair, answered: Answered, place: int) -> str:
