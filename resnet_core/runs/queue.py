@@ -44,11 +44,11 @@ def check(config: RunConfig) -> tuple[RunConfig, str]:
     A data set's place becomes absolute: the run may be resumed from another folder.
     """
     from resnet_core.models import check_network, get_entry
-    from resnet_core.training.device import candidates, pick_device
+    from resnet_core.training.device import pick_device, require_candidates
 
     get_entry(config.model.model)
     device = pick_device(config.train.device)
-    candidates(device, config.train)
+    require_candidates(device, config.train)
     _check_processes(config.train, device.type)
     start_from = config.train.start_from
     if "train" not in splits_of(config.data.dataset):

@@ -156,6 +156,11 @@ def candidates(device: torch.device, train: TrainConfig) -> list[ComputePlan]:
     return _with_kernels(plans, device, train)
 
 
+def require_candidates(device: torch.device, train: TrainConfig) -> None:
+    """Raises what `candidates` raises. A compiler is looked for only where our kernels are asked for: with `auto` there are others."""
+    candidates(device, replace(train, kernels="torch") if train.kernels == "auto" else train)
+
+
 def _with_kernels(plans: list[ComputePlan], device: torch.device, train: TrainConfig) -> list[ComputePlan]:
     """Those with kernels of ours come last; there are none without a C compiler."""
     possible = [
@@ -163,10 +168,8 @@ def _with_kernels(plans: list[ComputePlan], device: torch.device, train: TrainCo
         for plan in plans
         if plan.memory_format == "channels_last" and device.type == "cpu" and not train.compile and train.processes == 1
     ]
-    if train.kernels == "torch" or not possible:
-        have: list[ComputePlan] = []
-    else:
-        have = [replace(plan, kernels="native") for plan in possible if available()]
+    wanted = train.kernels != "torch" and bool(possible) and available()
+    have = [replace(plan, kernels="native") for plan in possible] if wanted else []
     if train.kernels == "native" and not have:
         raise UserError("no_kernels", field="kernels", value=train.kernels)
     return have if train.kernels == "native" else plans + have
@@ -179,5 +182,7 @@ def _has_winograd(plan: ComputePlan, device: torch.device) -> bool:
 def carried_on(plan: ComputePlan, device: torch.device) -> ComputePlan | None:
     """The plan of a training that began elsewhere, as far as this device has it; None where it lacks the precision."""
     if device.type == "cpu":
-        return None if plan.precision == "float16" else plan if plan.kernels == "torch" or available() else replace(plan, kernels="torch")
+        if plan.precision == "float16":
+            return None
+        return plan if plan.kernels == "torch" or available() else replace(plan, kernels="torch")
     return replace(plan, convolution="direct", kernels="torch")

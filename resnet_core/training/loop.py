@@ -382,12 +382,10 @@ class Training:
         """What is fastest here; `anew` for a training that began elsewhere, in a precision that this device has not."""
         train = self.config.train
         images, labels = normalize(self.train_split.images[: train.batch_size], self.spec), self.train_split.labels[: train.batch_size]
+        if anew:
+            train = dataclasses.replace(train, precision="auto", memory_format="auto", convolution="auto", kernels="auto")
         if not self.team.is_alone:
             train = dataclasses.replace(train, kernels="torch")
-        if anew:
-            train = dataclasses.replace(
-                train, precision="auto", memory_format="auto", convolution="auto", kernels="auto" if self.team.is_alone else "torch"
-            )
         return plan_compute(self.model, images, labels, self.device, train)
 
     def _gradient_norms(self) -> Tensor:

@@ -294,7 +294,12 @@ def test_several_gpus_train_together_unless_told_otherwise(
 ) -> None:
     """A machine with four GPUs, as far as the form can see."""
     form = "dashboard.components.training.form"
-    for name, value in (("pick_device", torch.device("cuda")), ("device_memory", (1, 2)), ("device_name", "GPU"), ("candidates", [])):
+    for name, value in (
+        ("pick_device", torch.device("cuda")),
+        ("device_memory", (1, 2)),
+        ("device_name", "GPU"),
+        ("require_candidates", None),
+    ):
         monkeypatch.setattr(f"{form}.{name}", lambda *arguments, value=value: value)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
     app = open_page("train")

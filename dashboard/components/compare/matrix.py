@@ -46,7 +46,8 @@ def matrix_view(pair: Pair, answered: Answered) -> None:
     )
 
     def opened(row: int, column: int) -> None:
-        _open((row, column))
+        st.session_state[CHOSEN], st.session_state[PAGE] = (row, column), 0
+        st.session_state["compare_shortcut"] = None
         places = answered.answers.cell(row, column, against)
         if len(places) == 1:  # there is nothing to choose from
             _look_at(pair, int(answered.indices[places[0]]))
@@ -73,12 +74,6 @@ def _chosen_cell(classes: int) -> tuple[int, int] | None:
     if isinstance(chosen, str) or chosen is None or max(chosen) >= classes:
         return None
     return int(chosen[0]), int(chosen[1])
-
-
-def _open(cell: tuple[int, int]) -> None:
-    st.session_state[CHOSEN] = cell
-    st.session_state["compare_shortcut"] = None
-    st.session_state[PAGE] = 0
 
 
 def _forget() -> None:

@@ -30,7 +30,15 @@ from resnet_core.errors import UserError
 from resnet_core.fitness import warnings_for
 from resnet_core.models import build_model, count_parameters, fitting, get_entry, model_names, twin_name
 from resnet_core.runs.estimates import expected_speed
-from resnet_core.training import available_devices, candidates, device_memory, device_name, pick_device, schedule_curve, steps_per_epoch
+from resnet_core.training import (
+    available_devices,
+    device_memory,
+    device_name,
+    pick_device,
+    require_candidates,
+    schedule_curve,
+    steps_per_epoch,
+)
 from resnet_core.training.team import require_shares
 from resnet_core.training.trial import guessed_speed
 
@@ -130,7 +138,7 @@ def _guessed_speed(config: ModelConfig, spec: DataSpec) -> float | None:
 def _config(values: Mapping[str, Any]) -> RunConfig:
     """The run of one network; settings of others that mean nothing to it are left at their defaults."""
     config = RunConfig.from_flat(values)
-    candidates(pick_device(config.train.device), config.train)
+    require_candidates(pick_device(config.train.device), config.train)
     return replace(config, model=fitting(config.model))
 
 

@@ -1,4 +1,4 @@
-"""Kernels in C for a training step on a CPU, where the machine has a compiler: BatchNorm, add and ReLU in one way through memory, and the
+"""Kernels in C for a training step on a CPU, where the machine has a compiler: BatchNorm, add and ReLU at once, and the
 gradient of 3x3 convolutions' weights in bfloat16.
 """
 

@@ -75,7 +75,14 @@ def _threads_of_torch() -> Path | None:
 
 def _digest(sources: Sequence[Path], command: Sequence[str]) -> str:
     compiler = Path(command[0]).stat()
-    facts = [*(source.read_text(encoding="utf-8") for source in sources), *command, *COMPILED, torch.__version__, platform.machine()]
+    facts = [
+        *(source.read_text(encoding="utf-8") for source in sources),
+        *command,
+        *COMPILED,
+        *LINKED,
+        torch.__version__,
+        platform.machine(),
+    ]
     facts += [str(compiler.st_size), str(compiler.st_mtime_ns)]
     if CPUINFO.exists():  # a folder may be shared by machines, and none survives an instruction that it has not
         facts += sorted({line for line in CPUINFO.read_text().splitlines() if line.startswith(("flags", "Features", "model name"))})

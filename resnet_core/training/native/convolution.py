@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from resnet_core.training.native.library import address, call, channels_last, is_channels_last, is_hooked, library
+from resnet_core.training.native.library import address, call, is_channels_last, is_hooked, library
 
 STEP = 16  # channels come in so many at a time
 MOST_BYTES = 2**26  # of all threads' sums, and of their images: the machine may have a hundred of them
@@ -66,7 +66,7 @@ class _Convolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        dy = channels_last(gradient)
+        dy = gradient.contiguous(memory_format=torch.channels_last)
         of_x = _gradient_of_input(x, weight, dy, ctx.stride) if ctx.needs_input_grad[1] else None
         if not ctx.needs_input_grad[2]:
             return None, of_x, None, None

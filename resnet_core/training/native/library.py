@@ -46,10 +46,6 @@ def is_channels_last(x: Tensor) -> bool:
     return x.is_contiguous(memory_format=torch.channels_last)
 
 
-def channels_last(x: Tensor) -> Tensor:
-    return x if is_channels_last(x) else x.contiguous(memory_format=torch.channels_last)
-
-
 def is_hooked(module: nn.Module) -> bool:
     """Whether somebody wants to see, or change, what it does."""
     return bool(module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks)

@@ -1,7 +1,7 @@
 """BatchNorm, the add of a residual block and ReLU of a training step on a CPU as one operation with gradients.
 
-Beside its convolutions a step of a small ResNet does little else than read and write activations. In one kernel they are read twice and
-written once in each direction. It rounds less often than the separate operations, so a training's last digits are others.
+Beside its convolutions a step of a small ResNet does little else than read and write activations. In one kernel two passes do it in
+each direction. It rounds less often than the separate operations, so a training's last digits are others.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from resnet_core.training.native.library import address, call, channels_last, is_channels_last, library
+from resnet_core.training.native.library import address, call, is_channels_last, library
 
 HALF = {torch.float32: 0, torch.bfloat16: 1}  # whether a number has half the bytes of a float
 
@@ -74,7 +74,7 @@ class _NormReLU(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         x, weight, bias, mean, deviation, y = ctx.saved_tensors
-        dy, dy2 = (*(channels_last(g) for g in gradients if g is not None), None, None)[:2]
+        dy, dy2 = (*(g.contiguous(memory_format=torch.channels_last) for g in gradients if g is not None), None, None)[:2]
         if dy is None:
             return (None,) * 9
         dx, of_weight, of_bias = torch.empty_like(x), torch.empty_like(weight), torch.empty_like(bias)

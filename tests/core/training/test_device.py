@@ -18,7 +18,7 @@ from resnet_core.data.spec import Splits
 from resnet_core.errors import UserError
 from resnet_core.training import Training, available_devices, device_memory, device_name, evaluate, peak_memory, pick_device
 from resnet_core.training import device as device_module
-from resnet_core.training.device import ComputePlan, candidates, carried_on, synchronize
+from resnet_core.training.device import ComputePlan, candidates, carried_on, require_candidates, synchronize
 from resnet_core.training.events import EpochDone, StepDone
 
 CPU = torch.device("cpu")
@@ -153,6 +153,19 @@ def test_our_kernels_where_they_cannot_be_are_refused(
     with pytest.raises(UserError) as caught:
         candidates(torch.device(device), TrainConfig(kernels="native", **settings))
     assert (caught.value.code, caught.value.field) == ("no_kernels", "kernels")
+
+
+def test_a_compiler_is_looked_for_only_where_its_kernels_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A form that is read shall not wait for it."""
+    asked: list[bool] = []
+    monkeypatch.setattr(device_module, "available", lambda: bool(asked.append(True)))
+    require_candidates(CPU, TrainConfig())
+    assert not asked
+    for settings, code in (({"kernels": "native"}, "no_kernels"), ({"precision": "float16"}, "not_a_choice")):
+        with pytest.raises(UserError) as caught:
+            require_candidates(CPU, TrainConfig(**settings))  # type: ignore[arg-type]
+        assert caught.value.code == code
+    assert asked == [True]
 
 
 def test_float16_on_a_cpu_is_refused() -> None:
